@@ -3,10 +3,11 @@
     python batch_worker.py          and, in another terminal:      python producer.py
 
 A consumer thread fills a queue; the main thread drains it every 5 seconds, as soon as it is full,
-and once more on Ctrl+C: what is in the buffer is then handled and committed before the end.
+and once more on Ctrl+C: whoever is in the buffer is handled and committed before the end.
 """
 
 import argparse
+import math
 import os
 import signal
 import sys
@@ -15,23 +16,19 @@ import time
 import traceback
 from queue import Queue
 
-from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError, RetriableError
+from kafka import KafkaConsumer
+from kafka.errors import KafkaError
 from kafka.structs import MemberState
 
-SETTINGS = {  # kafka-python's names; KAFKA_BOOTSTRAP_SERVERS and so on in the environment
-    "bootstrap_servers": "localhost:9092",
-    "security_protocol": "PLAINTEXT",
-    "sasl_mechanism": None,
-    "sasl_plain_username": None,
-    "sasl_plain_password": None,
-    "ssl_cafile": None,
-}
-CLUSTER = {name: os.environ.get(f"KAFKA_{name.upper()}") or SETTINGS[name] for name in SETTINGS}
+CLUSTER = {"bootstrap_servers": os.environ.get("KAFKA_BOOTSTRAP_SERVERS") or "localhost:9092"}
+SECURITY = "security_protocol sasl_mechanism sasl_plain_username sasl_plain_password ssl_cafile"
+for setting in SECURITY.split():
+    if os.environ.get(f"KAFKA_{setting.upper()}"):
+        CLUSTER[setting] = os.environ[f"KAFKA_{setting.upper()}"]
 
 is_shutting_down = False
-emails = Queue()  # of records that were polled, but not handled yet
-turn = threading.Condition()  # whoever holds it may use the Kafka client, nobody else
+emails = Queue()  # of (TopicPartition, record): polled, not handled yet
+turn = threading.Condition()  # held by the one thread that may use the Kafka client
 
 
 def shut_down(*_):
@@ -43,7 +40,7 @@ def shut_down(*_):
 def say(line, stream=None):
     """Print a line at once. Output that is gone (tee, terminal) asks for a stop, never raises."""
     try:
-        print(line, file=stream, flush=True)
+        print(line, file=stream)
     except OSError:
         shut_down()
         os.dup2(os.open(os.devnull, os.O_WRONLY), (stream or sys.stdout).fileno())
@@ -56,113 +53,81 @@ def pretend_to_work(seconds):
     while (left := end - time.monotonic()) > 0:
         time.sleep(min(left, 0.1))
         if is_shutting_down and not was_shutting_down:
-            say("shutting down: finishing this batch first")
             was_shutting_down = True
+            say("shutting down: finishing this batch first")
 
 
 class Consumer(threading.Thread):
-    """Poll Kafka and put the records into `emails`, until a signal or an `error`."""
+    """Polls Kafka and puts the records into `emails`, until a signal or an `error`."""
 
     def __init__(self, client, max_batch_size):
         super().__init__(daemon=True)
-        self.client = client
-        self.max_batch_size = max_batch_size
-        self.membership = None
-        self.error = None
+        self.client, self.max_batch_size = client, max_batch_size
+        self.member_id, self.owned, self.error = None, None, None
 
     def run(self):
-        """Poll for 0.2 s at a time, but not while the buffer is full or a batch is in hand."""
+        """Poll, 0.2 s at a time; while the buffer is full or a batch is in hand, do not."""
         try:
             while not is_shutting_down:
                 with turn:
-                    if self.is_full():
+                    self.poll()
+                    if emails.qsize() >= self.max_batch_size:
                         turn.notify()
                         turn.wait(timeout=0.2)
-                    else:
-                        self.poll()
-                time.sleep(0.001)  # the lock is not fair: leave it to the main thread for a moment
+                time.sleep(0.001)  # the lock is not fair: let the main thread have it
         except Exception as error:
             self.error = error
 
-    def is_full(self):
-        """Tell whether a batch can be, and should be, processed at once."""
-        return emails.qsize() >= self.max_batch_size and is_stable(self.client)
-
     def poll(self):
-        """Buffer the next records; drop what a rebalance took away, its new owner reads it."""
+        """Buffer the next records; drop those that a rebalance took away with their partition."""
         room = max(1, self.max_batch_size - emails.qsize())
         polled = self.client.poll(timeout_ms=200, max_records=room)
         member_id, owned = self.client.group_metadata().member_id, self.client.assignment()
-        if self.membership != (member_id, owned):
-            # A new member id: we were thrown out, and all of it will be read again.
-            for record in drain():
-                partition = TopicPartition(record.topic, record.partition)
-                if self.membership[0] == member_id and partition in owned:
-                    emails.put(record)
-            self.membership = member_id, owned
-        for records in polled.values():
+        if (member_id, owned) != (self.member_id, self.owned):
+            for _ in range(emails.qsize()):
+                partition, record = emails.get_nowait()
+                # A new member id: the group had thrown us out, everything is read again.
+                if partition in owned and member_id == self.member_id:
+                    emails.put((partition, record))
+            self.member_id, self.owned = member_id, owned
+        for partition, records in polled.items():
             for record in records:
                 say("received a message, inserting into a queue buffer")
-                emails.put(record)
-
-
-def is_stable(client):
-    """Tell whether no rebalance is under way. During one, nothing can be committed."""
-    return client.group_metadata().state == MemberState.STABLE
-
-
-def drain():
-    """Empty the buffer; return the records that were in it."""
-    records = []
-    while not emails.empty():
-        records.append(emails.get_nowait())
-    return records
-
-
-def where(record):
-    """Name a record for a person."""
-    return f"{record.topic} partition {record.partition} offset {record.offset}"
-
-
-def read_email(record):
-    """Return the email in a record's value; None, and a warning, if it holds no UTF-8 text."""
-    try:
-        if record.value:
-            return record.value.decode()
-    except UnicodeDecodeError:
-        pass
-    say(f"warning: skipped {where(record)}: not an email address", sys.stderr)
+                emails.put((partition, record))
 
 
 def commit(client, done):
-    """Commit the client's position and empty `done` (first record done, by partition).
+    """Commit the client's position and empty `done`: {TopicPartition: first message done}.
 
     At-least-once: the commit follows the work, so a crash in between repeats a batch and loses
-    none. A commit that fails for a passing reason is made up for by the next.
+    none. One that fails is made up for by the next, at the latest before the end.
     """
     try:
         if done:
             client.commit(timeout_ms=5_000)
             done.clear()
-    except (RetriableError, CommitFailedError, RebalanceInProgressError) as error:
-        say(
-            f"warning: not committed yet: {', '.join(map(where, done.values()))} ({error})",
-            sys.stderr,
-        )
+    except KafkaError as error:
+        say(f"warning: not committed yet: {', '.join(done.values())} ({error})", sys.stderr)
 
 
 def process_messages(client, done, why, work_seconds):
-    """Drain the buffer, welcome all users in it, then commit. Call it with `turn` held.
+    """Drain the buffer, welcome its users in two steps of `work_seconds`, commit. Holds `turn`.
 
-    Nothing polls meanwhile, and kafka-python gives a partition away only inside poll(): never
-    before the batch is committed. Two steps of `work_seconds`; what they raise stops the worker.
+    No poll() meanwhile: kafka-python gives a partition to another worker only inside poll(), so
+    never between the work and the commit. Whatever the work raises stops the worker.
     """
-    if not is_stable(client):
+    if client.group_metadata().state != MemberState.STABLE:
+        turn.wait(timeout=0.2)  # a rebalance is under way: nobody can commit before it is over
         return
-    records = drain()
-    for record in records:
-        done.setdefault((record.topic, record.partition), record)
-    users = [email for email in map(read_email, records) if email]
+    users = []
+    for partition, record in [emails.get_nowait() for _ in range(emails.qsize())]:
+        where = f"{record.topic} partition {record.partition} offset {record.offset}"
+        email = (record.value or b"").decode(errors="replace")
+        if email and "\ufffd" not in email:
+            users.append(email)
+        else:
+            say(f"warning: skipped {where}: not an email address in UTF-8", sys.stderr)
+        done.setdefault(partition, where)
     if users:
         say(f"flushing {len(users)} users: {why}")
         say("processing message in queue buffer")
@@ -174,36 +139,30 @@ def process_messages(client, done, why, work_seconds):
     commit(client, done)
 
 
-def seconds(text):
-    """Read a flag's number of seconds: finite, 0 or more."""
-    if not 0 <= float(text) < float("inf"):
-        raise ValueError
-    return float(text)
-
-
-def size(text):
-    """Read a flag's number of records: 1 or more."""
-    if int(text) < 1:
-        raise ValueError
-    return int(text)
-
-
 def main():
     """Run the worker until a signal. Exit status: 0 stopped gracefully, 1 failed, 2 bad flag."""
     parser = argparse.ArgumentParser(
         description="Handle sign-ups in batches. Ctrl+C flushes the buffer and stops.",
-        epilog="environment: " + ", ".join(f"KAFKA_{n} ({d})" for n, d in SETTINGS.items()),
+        epilog="environment: KAFKA_BOOTSTRAP_SERVERS (default: localhost:9092), "
+        + ", ".join(f"KAFKA_{name.upper()}" for name in SECURITY.split()),
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--topic", default="user_signups", help="topic to consume")
     parser.add_argument("--group", default="group1", help="consumer group to join")
-    parser.add_argument("--work-seconds", type=seconds, default=0.5, help="duration of each step")
-    parser.add_argument("--interval", type=seconds, default=5, help="seconds between two flushes")
-    parser.add_argument("--max-batch-size", type=size, default=500, help="flush that many at once")
+    parser.add_argument("--work-seconds", type=float, default=0.5, help="duration of each step")
+    parser.add_argument("--interval", type=float, default=5, help="seconds between flushes")
+    parser.add_argument("--max-batch-size", type=int, default=500, help="a full buffer is flushed")
     args = parser.parse_args()
+    if not (0 <= args.work_seconds < math.inf and 0 <= args.interval < math.inf):
+        parser.error("--work-seconds and --interval take a number of seconds, 0 or more")
+    if args.max_batch_size < 1:
+        parser.error("--max-batch-size takes a number of records, 1 or more")
 
-    for name in {"SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"} & set(dir(signal)):
-        signal.signal(getattr(signal, name), shut_down)
+    if sys.stdout:  # show lines as they happen, in a pipe too, and in any encoding
+        sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), shut_down)
     say("starting batch consumer worker")
     try:
         client = KafkaConsumer(
@@ -211,48 +170,42 @@ def main():
             group_id=args.group,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
-            session_timeout_ms=10_000,  # a worker that dies without a word blocks others this long
+            session_timeout_ms=10_000,  # a worker that dies without a word is missed this soon
             bootstrap_timeout_ms=5_000,
-            reconnect_backoff_max_ms=1_000,  # 30 s by default: too long to miss a broker's return
+            reconnect_backoff_max_ms=1_000,  # 30 s by default: too late for a broker that returns
             **CLUSTER,
         )
     except Exception as error:
-        sys.exit(f"error: cannot reach {CLUSTER['bootstrap_servers']}: {error}")
+        if is_shutting_down:
+            sys.exit(say("End of the program. I was killed gracefully"))
+        sys.exit(f"error: cannot connect to {CLUSTER['bootstrap_servers']}: {error}")
     say(f"waiting for messages in {args.topic} as {args.group}: press Ctrl+C to stop")
-    consumer = Consumer(client, args.max_batch_size)
+    consumer, done = Consumer(client, args.max_batch_size), {}
     consumer.start()
-    done = {}
+    next_flush = time.monotonic() + args.interval
     try:
-        next_flush = time.monotonic() + args.interval
         while not is_shutting_down and consumer.is_alive():
             with turn:
-                wait = min(0.2, max(0.01, next_flush - time.monotonic()))
-                if turn.wait_for(consumer.is_full, timeout=wait):
-                    process_messages(client, done, "the buffer is full", args.work_seconds)
-                elif time.monotonic() >= next_flush:
-                    process_messages(client, done, f"every {args.interval:g} s", args.work_seconds)
-                else:
-                    continue
-                turn.notify()
-            next_flush = time.monotonic() + args.interval
+                is_full = turn.wait_for(lambda: emails.qsize() >= args.max_batch_size, timeout=0.1)
+                if is_full or time.monotonic() >= next_flush:
+                    why = "the buffer is full" if is_full else f"every {args.interval:g} s"
+                    process_messages(client, done, why, args.work_seconds)
+                    next_flush = time.monotonic() + args.interval
+                    turn.notify()
+        # The order matters: no more polling, the last flush, its commit, and only then close().
         consumer.join()
-        process_messages(client, done, "shutting down", args.work_seconds)
+        with turn:
+            process_messages(client, done, "shutting down", args.work_seconds)
     except Exception as error:
         if not isinstance(error, KafkaError):
             traceback.print_exc()
         sys.exit(f"error: {error!r}: the batch in hand will be handled again")
     finally:
         client.close(timeout_ms=2_000)
-    if not emails.empty():
-        say(
-            f"warning: a rebalance is under way: {emails.qsize()} buffered users are left to the group"
-        )
     if done:
-        sys.exit(
-            f"error: could not commit, will be handled again: {', '.join(map(where, done.values()))}"
-        )
+        sys.exit(f"error: not committed, will be handled again: {', '.join(done.values())}")
     if consumer.error:
-        sys.exit(f"error: consumer thread ended: {consumer.error!r}")
+        sys.exit(f"error: the consumer thread ended: {consumer.error!r}")
     say("End of the program. I was killed gracefully")
 
 

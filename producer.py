@@ -33,7 +33,7 @@ def shut_down(*_):
 def say(line, stream=None):
     """Print a line at once. Output that is gone (head, terminal) asks for a stop, never raises."""
     try:
-        print(line, file=stream, flush=True)
+        print(line, file=stream)
     except OSError:
         shut_down()
         os.dup2(os.open(os.devnull, os.O_WRONLY), (stream or sys.stdout).fileno())
@@ -102,6 +102,8 @@ def main():
     if args.count < 0 or args.partitions < 1 or not 0 <= args.delay < math.inf:
         parser.error("--count and --delay take 0 or more, --partitions 1 or more")
 
+    if sys.stdout:  # show lines as they happen, in a pipe too, and in any encoding
+        sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), shut_down)
@@ -115,6 +117,8 @@ def main():
             **CLUSTER,
         )
     except Exception as error:
+        if is_shutting_down:
+            sys.exit(say("End of the program. I was killed gracefully"))
         sys.exit(f"error: cannot connect to {CLUSTER['bootstrap_servers']}: {error}")
     sent, unconfirmed = publish(producer, args.topic, args.count, args.delay)
     for email, error in unconfirmed.items():

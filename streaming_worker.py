@@ -7,6 +7,7 @@ one, as often as you like: that user is finished and committed, and the next is 
 """
 
 import argparse
+import math
 import os
 import signal
 import sys
@@ -14,17 +15,13 @@ import time
 import traceback
 
 from kafka import KafkaConsumer
-from kafka.errors import CommitFailedError, KafkaError, RebalanceInProgressError, RetriableError
+from kafka.errors import KafkaError
 
-SETTINGS = {  # kafka-python's names; KAFKA_BOOTSTRAP_SERVERS and so on in the environment
-    "bootstrap_servers": "localhost:9092",
-    "security_protocol": "PLAINTEXT",
-    "sasl_mechanism": None,
-    "sasl_plain_username": None,
-    "sasl_plain_password": None,
-    "ssl_cafile": None,
-}
-CLUSTER = {name: os.environ.get(f"KAFKA_{name.upper()}") or SETTINGS[name] for name in SETTINGS}
+CLUSTER = {"bootstrap_servers": os.environ.get("KAFKA_BOOTSTRAP_SERVERS") or "localhost:9092"}
+SECURITY = "security_protocol sasl_mechanism sasl_plain_username sasl_plain_password ssl_cafile"
+for setting in SECURITY.split():
+    if os.environ.get(f"KAFKA_{setting.upper()}"):
+        CLUSTER[setting] = os.environ[f"KAFKA_{setting.upper()}"]
 
 is_shutting_down = False
 
@@ -38,7 +35,7 @@ def shut_down(*_):
 def say(line, stream=None):
     """Print a line at once. Output that is gone (tee, terminal) asks for a stop, never raises."""
     try:
-        print(line, file=stream, flush=True)
+        print(line, file=stream)
     except OSError:
         shut_down()
         os.dup2(os.open(os.devnull, os.O_WRONLY), (stream or sys.stdout).fileno())
@@ -51,8 +48,8 @@ def pretend_to_work(seconds):
     while (left := end - time.monotonic()) > 0:
         time.sleep(min(left, 0.1))
         if is_shutting_down and not was_shutting_down:
-            say("shutting down: finishing this message first")
             was_shutting_down = True
+            say("shutting down: finishing this message first")
 
 
 def process_message(email, work_seconds):
@@ -65,75 +62,59 @@ def process_message(email, work_seconds):
     say("finished processing message")
 
 
-def where(record):
-    """Name a record for a person."""
-    return f"{record.topic} partition {record.partition} offset {record.offset}"
-
-
-def read_email(record):
-    """Return the email in a record's value; None, and a warning, if it holds no UTF-8 text."""
-    try:
-        if record.value:
-            return record.value.decode()
-    except UnicodeDecodeError:
-        pass
-    say(f"warning: skipped {where(record)}: not an email address", sys.stderr)
-
-
 def commit(consumer, done):
-    """Commit the consumer's position and empty `done` (first record done, by partition).
+    """Commit the consumer's position and empty `done`: {TopicPartition: first message done}.
 
     At-least-once: the commit follows the work, so a crash in between repeats a message and loses
-    none. A commit that fails for a passing reason is made up for by the next.
+    none. One that fails is made up for by the next, at the latest before the end.
     """
     try:
         if done:
             consumer.commit(timeout_ms=5_000)
             done.clear()
-    except (RetriableError, CommitFailedError, RebalanceInProgressError) as error:
-        say(
-            f"warning: not committed yet: {', '.join(map(where, done.values()))} ({error})",
-            sys.stderr,
-        )
+    except KafkaError as error:
+        say(f"warning: not committed yet: {', '.join(done.values())} ({error})", sys.stderr)
 
 
 def consume(consumer, work_seconds):
-    """Handle messages until a signal; return what is done but could not be committed."""
+    """Handle messages until a signal; return what is done but not committed, in words."""
     done = {}
     while not is_shutting_down:
-        # One record at a time and no poll() while it is in hand: kafka-python gives a partition
-        # away only inside poll(), so never before the commit.
+        # One message at a time, and no poll() while it is in hand: kafka-python gives a partition
+        # to another worker only inside poll(), so never between the work and the commit.
         for partition, [record] in consumer.poll(timeout_ms=200, max_records=1).items():
-            email = read_email(record)
-            if email:
+            where = f"{record.topic} partition {record.partition} offset {record.offset}"
+            email = (record.value or b"").decode(errors="replace")
+            if email and "\ufffd" not in email:
                 process_message(email, work_seconds)
-            done.setdefault(partition, record)
+            else:
+                say(f"warning: skipped {where}: not an email address in UTF-8", sys.stderr)
+            done.setdefault(partition, where)
         commit(consumer, done)
     commit(consumer, done)
-    return ", ".join(map(where, done.values()))
-
-
-def seconds(text):
-    """Read a flag's number of seconds: finite, 0 or more."""
-    if not 0 <= float(text) < float("inf"):
-        raise ValueError
-    return float(text)
+    return ", ".join(done.values())
 
 
 def main():
     """Run the worker until a signal. Exit status: 0 stopped gracefully, 1 failed, 2 bad flag."""
     parser = argparse.ArgumentParser(
         description="Handle each sign-up as it comes. Ctrl+C stops it gracefully.",
-        epilog="environment: " + ", ".join(f"KAFKA_{n} ({d})" for n, d in SETTINGS.items()),
+        epilog="environment: KAFKA_BOOTSTRAP_SERVERS (default: localhost:9092), "
+        + ", ".join(f"KAFKA_{name.upper()}" for name in SECURITY.split()),
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--topic", default="user_signups", help="topic to consume")
     parser.add_argument("--group", default="group1", help="consumer group to join")
-    parser.add_argument("--work-seconds", type=seconds, default=0.5, help="duration of each step")
+    parser.add_argument("--work-seconds", type=float, default=0.5, help="duration of each step")
     args = parser.parse_args()
+    if not 0 <= args.work_seconds < math.inf:
+        parser.error("--work-seconds takes a number of seconds, 0 or more")
 
-    for name in {"SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"} & set(dir(signal)):
-        signal.signal(getattr(signal, name), shut_down)
+    if sys.stdout:  # show lines as they happen, in a pipe too, and in any encoding
+        sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), shut_down)
     say("starting streaming consumer worker")
     try:
         consumer = KafkaConsumer(
@@ -141,12 +122,14 @@ def main():
             group_id=args.group,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
-            session_timeout_ms=10_000,  # a worker that dies without a word blocks others this long
+            session_timeout_ms=10_000,  # a worker that dies without a word is missed this soon
             bootstrap_timeout_ms=5_000,
-            reconnect_backoff_max_ms=1_000,  # 30 s by default: too long to miss a broker's return
+            reconnect_backoff_max_ms=1_000,  # 30 s by default: too late for a broker that returns
             **CLUSTER,
         )
     except Exception as error:
+        if is_shutting_down:
+            sys.exit(say("End of the program. I was killed gracefully"))
         sys.exit(f"error: cannot connect to {CLUSTER['bootstrap_servers']}: {error}")
     say(f"waiting for messages in {args.topic} as {args.group}: press Ctrl+C to stop")
     try:
@@ -158,7 +141,7 @@ def main():
     finally:
         consumer.close(timeout_ms=2_000)
     if uncommitted:
-        sys.exit(f"error: could not commit, will be handled again: {uncommitted}")
+        sys.exit(f"error: not committed, will be handled again: {uncommitted}")
     say("End of the program. I was killed gracefully")
 
 
