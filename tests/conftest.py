@@ -1,0 +1,81 @@
+"""Fixtures: one real broker for the whole run, and for each test its own topic and processes."""
+
+import os
+import shutil
+import signal
+import tempfile
+
+import pytest
+from broker import Broker
+from kit import Script, SignUps
+
+for number in (signal.SIGINT, signal.SIGHUP):  # ignored under nohup or `&`: not for our children
+    signal.signal(number, signal.default_int_handler)
+
+
+def pytest_configure(config):
+    """Start the broker in the process that the xdist workers have in common."""
+    if hasattr(config, "workerinput") or config.option.collectonly:
+        return
+    config.bootstrap = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
+    if not config.bootstrap:
+        config.data = tempfile.mkdtemp(prefix="kafka-tests-")
+        config.broker = Broker(config.data)
+        config.broker.start()
+        config.bootstrap = config.broker.address
+
+
+def pytest_configure_node(node):
+    """Tell an xdist worker where that broker is."""
+    node.workerinput["bootstrap"] = node.config.bootstrap
+
+
+def pytest_unconfigure(config):
+    """End the broker and remove its data."""
+    if hasattr(config, "broker"):
+        config.broker.kill()
+        shutil.rmtree(config.data)
+
+
+@pytest.fixture(scope="session")
+def bootstrap(request):
+    """The address of the broker that the tests share."""
+    return getattr(request.config, "workerinput", vars(request.config))["bootstrap"]
+
+
+@pytest.fixture
+def signups(bootstrap, request):
+    """A topic of one partition; @pytest.mark.parametrize("signups", [6], indirect=True) for six."""
+    signups = SignUps(bootstrap, getattr(request, "param", 1))
+    yield signups
+    signups.close()
+
+
+@pytest.fixture
+def own_broker(tmp_path):
+    """A broker that the test may stop."""
+    if os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
+        pytest.skip("stops the broker, and KAFKA_BOOTSTRAP_SERVERS names one that is not ours")
+    broker = Broker(tmp_path)
+    broker.start()
+    yield broker
+    broker.kill()
+
+
+@pytest.fixture
+def start(request):
+    """Start a script on the topic of this test; whatever still runs in the end is killed."""
+    scripts = []
+
+    def start(script, *arguments, signups=None, **options):
+        signups = signups or request.getfixturevalue("signups")
+        arguments = ["--topic", signups.topic, *arguments]
+        if script != "producer.py":
+            arguments += ["--group", signups.group]
+        options.setdefault("bootstrap", signups.bootstrap)
+        scripts.append(Script(script, *arguments, **options))
+        return scripts[-1]
+
+    yield start
+    for script in scripts:
+        script.kill()

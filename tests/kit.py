@@ -1,0 +1,222 @@
+"""What the tests are made of: real processes (Script) on a real broker (SignUps)."""
+
+import ast
+import collections
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import threading
+import time
+import uuid
+
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import KafkaAdminClient, OffsetSpec
+from kafka.errors import RetriableError
+
+ROOT = pathlib.Path(__file__).parents[1]
+STREAMING, BATCH, PRODUCER = "streaming_worker.py", "batch_worker.py", "producer.py"
+FAREWELL = "End of the program. I was killed gracefully"
+LIMIT = 60  # seconds that any fact may take to come true
+
+
+def wait_until(fact, what, seconds=LIMIT):
+    """Return the first true value of `fact()`; fail, naming `what`, if it takes too long."""
+    deadline = time.monotonic() + seconds
+    while not (value := fact()):
+        assert time.monotonic() < deadline, f"waited {seconds} s in vain for {what}"
+        time.sleep(0.02)
+    return value
+
+
+def users(*numbers):
+    """Return the addresses that producer.py gives to these numbers."""
+    return [f"user{number}@gmail.com" for number in numbers]
+
+
+class Script:
+    """One of the scripts in a process of its own, and every line it prints, as it comes.
+
+    `code` runs instead of the script itself: Python that imports it and changes something first.
+    """
+
+    def __init__(self, script, *arguments, bootstrap, code=None, env=(), **options):
+        command = [sys.executable, *(["-c", code] if code else [ROOT / script])]
+        self.name = script
+        self.out, self.err = [], []
+        self.process = subprocess.Popen(
+            [*map(str, command), *map(str, arguments)],
+            stdin=subprocess.DEVNULL,
+            stdout=options.pop("stdout", subprocess.PIPE),
+            stderr=subprocess.PIPE,
+            env={**os.environ, "KAFKA_BOOTSTRAP_SERVERS": bootstrap, **dict(env)},
+            cwd=ROOT,
+            encoding="utf-8",
+            start_new_session=True,
+            **options,
+        )
+        self.readers = [
+            threading.Thread(target=self.read, args=[stream, lines], daemon=True)
+            for stream, lines in [(self.process.stdout, self.out), (self.process.stderr, self.err)]
+            if stream
+        ]
+        for reader in self.readers:
+            reader.start()
+
+    @staticmethod
+    def read(stream, lines):
+        """Collect the lines of a stream as they come, until its end."""
+        with stream:
+            lines.extend(stream)
+
+    def count(self, text):
+        """Return how many lines of the standard output hold `text` by now."""
+        return sum(text in line for line in list(self.out))
+
+    def wait_for(self, text, times=1):
+        """Wait until `text` was printed in so many lines; fail at once if the script ends first."""
+
+        def seen():
+            is_over = self.process.poll() is not None
+            if is_over:
+                self.join()
+            return self.count(text) >= times or is_over
+
+        try:
+            wait_until(seen, f"{times}x {text!r}")
+        finally:
+            print(self)
+        assert self.count(text) >= times, f"{self.name} ended without {times}x {text!r}"
+
+    def send(self, *signals):
+        """Send these signals, one after the other."""
+        for number in signals:
+            self.process.send_signal(number)
+        return self
+
+    def join(self):
+        """Wait for the end of the output."""
+        for reader in self.readers:
+            reader.join(LIMIT)
+
+    def ended(self, seconds=LIMIT):
+        """Wait for the end of the process and its output; return the exit status."""
+        try:
+            status = self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"still running after {seconds} s: {self}") from None
+        self.join()
+        return status
+
+    def kill(self):
+        """End the process at once, as `kill -9` and a power cut do."""
+        self.process.kill()
+        self.ended()
+
+    @property
+    def begun(self):
+        """The emails that were sent, in order."""
+        return self.emails("sending email to")
+
+    @property
+    def finished(self):
+        """The users whose work was finished, in order."""
+        updated, finished = [], []
+        for line in list(self.out):
+            if line.startswith("updating"):
+                updated = parse_emails(line)
+            elif line.startswith("finished processing"):
+                finished += updated
+        return finished
+
+    def emails(self, prefix):
+        return [e for line in list(self.out) if line.startswith(prefix) for e in parse_emails(line)]
+
+    def __str__(self):
+        tail = [line.rstrip() for line in [*self.out[-30:], "-- standard error:", *self.err[-30:]]]
+        return "\n".join([self.name, *tail])
+
+
+def parse_emails(line):
+    """Return the emails in a worker's line: one, or a list of them."""
+    if found := re.search(r"\[.*\]", line):
+        return ast.literal_eval(found[0])
+    return [word for word in line.split() if "@" in word]
+
+
+class SignUps:
+    """A topic and a consumer group for one test, and what the broker says about them."""
+
+    def __init__(self, bootstrap, partitions=1):
+        self.bootstrap = bootstrap
+        self.topic = f"user_signups-{uuid.uuid4().hex[:8]}"
+        self.group = f"group-{self.topic}"
+        self.admin = KafkaAdminClient(bootstrap_servers=bootstrap)
+        if partitions:
+            self.admin.create_topics({self.topic: {"num_partitions": partitions}})
+
+    def close(self):
+        self.admin.close()
+
+    def publish(self, *values):
+        """Publish one message for each value (str, bytes or None) and wait until they are in."""
+        producer = KafkaProducer(bootstrap_servers=self.bootstrap, max_request_size=2_000_000)
+        for value in values:
+            value = value.encode() if isinstance(value, str) else value
+            producer.send(self.topic, key=b"key", value=value)
+        producer.flush(timeout=LIMIT)
+        producer.close(timeout=LIMIT)
+
+    def log(self):
+        """Return the value of every message in the topic, in order."""
+        consumer = KafkaConsumer(bootstrap_servers=self.bootstrap, auto_offset_reset="earliest")
+        consumer.assign([TopicPartition(self.topic, n) for n in range(len(self.ends()))])
+        values = []
+        while len(values) < sum(self.ends().values()):
+            for records in consumer.poll(timeout_ms=200).values():
+                values += [record.value for record in records]
+        consumer.close()
+        return values
+
+    def ends(self):
+        """Return {partition: offset that the next message gets}."""
+        partitions = self.admin.describe_topics([self.topic])[0]["partitions"]
+        wanted = {TopicPartition(self.topic, p["partition_index"]) for p in partitions}
+        offsets = self.admin.list_partition_offsets({tp: OffsetSpec.LATEST for tp in wanted})
+        return {tp.partition: found.offset for tp, found in offsets.items()}
+
+    def committed(self):
+        """Return the sum of the group's committed offsets over all partitions."""
+        offsets = self.admin.list_group_offsets(self.group)[self.group]
+        return sum(found.offset for found in offsets.values())
+
+    def lag(self):
+        """Return how many messages the group has not committed yet."""
+        return sum(self.ends().values()) - self.committed()
+
+    def members(self):
+        """Return the number of members, 0 while the group is not stable."""
+        try:
+            group = self.admin.describe_groups([self.group])[self.group]
+        except RetriableError:
+            return 0
+        return len(group["members"]) if group["group_state"] == "Stable" else 0
+
+    def wait_for_members(self, number):
+        """Wait until the group is stable with this number of members."""
+        wait_until(lambda: self.members() == number, f"{number} members in a stable group")
+
+
+def tally(*scripts):
+    """Return (how often each user was emailed, the set of those whose work was finished)."""
+    emailed = collections.Counter(email for script in scripts for email in script.begun)
+    return emailed, {email for script in scripts for email in script.finished}
+
+
+def assert_each_once(expected, *scripts):
+    """Check the promise of a graceful stop: nobody lost, nobody twice."""
+    emailed, finished = tally(*scripts)
+    assert sorted(finished) == sorted(expected), "lost or unknown users"
+    assert [email for email, times in emailed.items() if times > 1] == [], "emailed twice"
+    assert sorted(emailed) == sorted(expected), "begun, but not finished"
