@@ -38,11 +38,12 @@ def users(*numbers):
 class Script:
     """One of the scripts in a process of its own, and every line it prints, as it comes.
 
-    `code` runs instead of the script itself: Python that imports it and changes something first.
+    `code` is Python to run instead of the script, with the module's name as its first argument: it
+    imports the module, changes something and calls main().
     """
 
     def __init__(self, script, *arguments, bootstrap, code=None, env=(), **options):
-        command = [sys.executable, *(["-c", code] if code else [ROOT / script])]
+        command = [sys.executable, *(["-c", code, script[:-3]] if code else [ROOT / script])]
         self.name = script
         self.out, self.err = [], []
         self.process = subprocess.Popen(

@@ -18,11 +18,10 @@ setup() {
     fi
 
     python3 -c 'import sys; sys.exit(sys.version_info < (3, 9))' 2>/dev/null ||
-        fail "Python 3.9 or newer is needed: $(python3 --version 2>&1 || echo 'no python3 here')"
+        fail "Python 3.9 or newer is needed: $(python3 --version 2>/dev/null || echo "no python3 found")"
     python3 -c 'import ensurepip' 2>/dev/null ||
         fail "this Python cannot make a .venv: sudo apt install python3-venv"
     echo "setting up .venv, this takes a minute the first time"
-    trap 'exit 130' INT # pip ends on Ctrl+C with a status like any other
     # A .venv that works is kept, with whatever else is in it; one that we did not finish is not.
     if [ -e .venv/unfinished ] || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
         rm -rf .venv && mkdir .venv && touch .venv/unfinished && python3 -m venv .venv ||
@@ -32,7 +31,8 @@ setup() {
         -r tests/requirements.txt || fail "could not install tests/requirements.txt into .venv"
     echo "$requirements" >.venv/installed
     rm -f .venv/unfinished
-    trap - INT
 }
 
+trap 'exit 130' INT # pip ends on Ctrl+C with a status like any other
 setup
+trap - INT

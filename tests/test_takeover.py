@@ -1,0 +1,63 @@
+"""Workers share a group: one takes over from another, and partitions move between them."""
+
+import signal
+import time
+
+import pytest
+from kit import BATCH, PRODUCER, STREAMING, assert_each_once, users, wait_until
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(STREAMING, BATCH), (BATCH, STREAMING)],
+    ids=["batch takes over from streaming", "streaming takes over from batch"],
+)
+def test_the_other_worker_goes_on_where_one_stopped(start, signups, first, second):
+    flags = {BATCH: ["--interval", 0.2], STREAMING: ["--work-seconds", 0.1]}
+    signups.publish(*users(*range(5)))
+    stopped = start(first, *flags[first])
+    stopped.wait_for("sending email")
+    assert stopped.send(signal.SIGINT).ended() == 0
+    signups.publish(*users(*range(5, 10)))
+    successor = start(second, *flags[second])
+    wait_until(lambda: signups.lag() == 0, "an empty topic")
+    assert successor.send(signal.SIGINT).ended() == 0
+    assert_each_once(users(*range(10)), stopped, successor)
+
+
+@pytest.mark.parametrize("signups", [6], indirect=True, ids=["six partitions"])
+@pytest.mark.parametrize(
+    ("script", "flags"),
+    [(STREAMING, ["--work-seconds", 0.05]), (BATCH, ["--interval", 1, "--work-seconds", 0.2])],
+    ids=["streaming", "batch"],
+)
+def test_members_replaced_gracefully_lose_nobody_and_repeat_nobody(start, signups, script, flags):
+    count = 500
+    workers = [start(script, *flags) for _ in range(3)]
+    signups.wait_for_members(3)
+    producer = start(PRODUCER, "--partitions", 6, "--count", count, "--delay", 0.02)
+    running = list(workers)
+    for number in [signal.SIGINT, signal.SIGTERM, signal.SIGHUP] * 2:
+        running[0].wait_for("finished processing")
+        assert running.pop(0).send(number).ended() == 0
+        workers.append(start(script, *flags))
+        running.append(workers[-1])
+        signups.wait_for_members(3)
+    assert producer.ended() == 0
+    wait_until(lambda: signups.lag() == 0, "an empty topic")
+    for worker in running:
+        assert worker.send(signal.SIGTERM).ended() == 0
+    assert_each_once(users(*range(count)), *workers)
+    assert [worker.err for worker in workers if worker.err] == []
+
+
+def test_a_dead_worker_is_replaced_within_15_seconds(start, signups):
+    signups.publish(*users(0, 1))
+    dead = start(STREAMING, "--work-seconds", 600)
+    dead.wait_for("sending email")
+    dead.kill()
+    died_at = time.monotonic()
+    successor = start(STREAMING, "--work-seconds", 0)
+    successor.wait_for("finished processing message", times=2)
+    assert time.monotonic() - died_at < 15
+    assert successor.finished == users(0, 1)
