@@ -107,6 +107,7 @@ def main():
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), shut_down)
+    say("starting producer")
     try:
         create_topic(args.topic, args.partitions)
         producer = KafkaProducer(

@@ -87,6 +87,11 @@ class Broker:
         """Where the broker's own output goes."""
         return self.data / "broker.log"
 
+    def last_words(self):
+        """Return the last error in the broker's output, or else its last line."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        return next((line for line in reversed(lines) if " ERROR " in line), lines[-1])
+
     def java(self, main_class, *arguments):
         """Start a class of Kafka, in a session of its own: our terminal's Ctrl+C is not for it."""
         options = ["-Xmx300m", "-XX:+UseSerialGC", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn"]
@@ -105,13 +110,13 @@ class Broker:
         if not (self.data / "log" / "meta.properties").exists():
             arguments = ["format", "--cluster-id=" + uuid.uuid4().hex[:22], "--config", str(config)]
             if self.java("kafka.tools.StorageTool", *arguments).wait() != 0:
-                raise BrokerError(f"could not prepare {self.data}: see {self.log}")
+                raise BrokerError(f"could not prepare {self.data}: {self.last_words()}")
         self.java("kafka.Kafka", str(config))
         deadline = time.monotonic() + START_SECONDS
         while not self.answers():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
-                raise BrokerError(f"Kafka did not start on port {self.port}: see {self.log}")
+                raise BrokerError(f"Kafka did not start on port {self.port}: {self.last_words()}")
 
     def answers(self):
         """Tell whether the broker takes requests, waiting for it up to half a second."""
@@ -158,7 +163,7 @@ def main():
         broker.start()
         print(f"Apache Kafka {VERSION} is ready at {broker.address}: Ctrl+C stops it", flush=True)
         broker.process.wait()
-        sys.exit("error: Kafka ended by itself, its last words were:\n" + broker.last_words())
+        sys.exit(f"error: Kafka ended by itself: {broker.last_words()}")
     except BrokerError as error:
         sys.exit(f"error: {error}")
     finally:

@@ -148,15 +148,23 @@ def play(topic, group):
 
 def verdict(scripts, held, lag):
     """Return one line: who was emailed according to `scripts`, and whatever else is not right."""
-    lines = [line for script in scripts for line in script.lines]
-    sent = " ".join(line for line in lines if line.startswith("sending email to"))
-    emailed = Counter(re.findall(r"[^\s'\[\]]+@[^\s'\[\],]+", sent))
+    emailed, updating, finished = Counter(), [], []
+    for line in (line for script in scripts for line in script.lines):
+        users = re.findall(r"[^\s'\[\]]+@[^\s'\[\],]+", line)
+        if line.startswith("sending email to"):
+            emailed.update(users)
+        elif line.startswith("updating"):
+            updating = users
+        elif line.startswith("finished processing"):
+            finished += updating
     missing = [user for user in USERS if user not in emailed]
     twice = [user for user, times in emailed.items() if times > 1]
+    abandoned = [user for user in emailed if user not in finished]
     line = f"{len(USERS) - len(missing)} of {len(USERS)} users emailed"
     line += f" (missing: {', '.join(missing)})" if missing else ""
     line += f", {len(twice)} twice ({', '.join(twice)})" if twice else ", none twice"
     line += f", lag {lag}"
+    line += f", abandoned: {', '.join(abandoned)}" if abandoned else ""
     line += f", the topic holds {', '.join(held)}" if sorted(held) != USERS else ""
     ends = [f", {script.name} {script.lines[-1]}" for script in scripts]
     return line + "".join(end for end in ends if not end.endswith("exited with code 0"))

@@ -183,8 +183,8 @@ class SignUps:
     def ends(self):
         """Return {partition: offset that the next message gets}."""
         partitions = self.admin.describe_topics([self.topic])[0]["partitions"]
-        wanted = {TopicPartition(self.topic, p["partition_index"]) for p in partitions}
-        offsets = self.admin.list_partition_offsets({tp: OffsetSpec.LATEST for tp in wanted})
+        wanted = [TopicPartition(self.topic, p["partition_index"]) for p in partitions]
+        offsets = self.admin.list_partition_offsets(dict.fromkeys(wanted, OffsetSpec.LATEST))
         return {tp.partition: found.offset for tp, found in offsets.items()}
 
     def committed(self):

@@ -1,7 +1,7 @@
 # Sourced by demo.sh and run.sh: goes to the root of the repository and makes .venv ready there.
 # Leaves the shell with status 1, and a line that says what is missing, if that cannot be done.
 
-CDPATH= cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." || exit 1
+CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." || exit 1
 
 fail() {
     echo "error: $1" >&2

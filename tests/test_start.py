@@ -7,7 +7,7 @@ import time
 
 import pytest
 from broker import free_port
-from kit import BATCH, FAREWELL, PRODUCER, ROOT, STREAMING, Script
+from kit import BATCH, PRODUCER, ROOT, STREAMING, Script
 
 every_script = pytest.mark.parametrize("script", [PRODUCER, STREAMING, BATCH])
 BAD_FLAGS = {

@@ -46,7 +46,7 @@ def test_streaming_stops_go_on_where_the_last_stopped(start, signups, step):
     last = start(STREAMING, "--work-seconds", 0.1)
     last.wait_for("finished processing message")
     assert last.send(signal.SIGTERM).ended() == 0
-    assert sum([worker.begun for worker in [*workers, last]], []) == users(*range(7))
+    assert [email for worker in [*workers, last] for email in worker.begun] == users(*range(7))
     assert signups.lag() == 0
 
 
