@@ -82,7 +82,8 @@ class Consumer(threading.Thread):
         """Buffer the next records; drop those that a rebalance took away with their partition."""
         room = max(1, self.max_batch_size - emails.qsize())
         polled = self.client.poll(timeout_ms=200, max_records=room)
-        member_id, owned = self.client.group_metadata().member_id, self.client.assignment()
+        membership = self.client.group_metadata()
+        member_id, owned = membership.member_id, self.client.assignment()
         if (member_id, owned) != (self.member_id, self.owned):
             for _ in range(emails.qsize()):
                 partition, record = emails.get_nowait()
@@ -90,6 +91,9 @@ class Consumer(threading.Thread):
                 if partition in owned and member_id == self.member_id:
                     emails.put((partition, record))
             self.member_id, self.owned = member_id, owned
+        if membership.state == MemberState.REBALANCING:
+            # Else kafka-python 3.0 forgets a join that outlasts a poll(), for ever (as KAFKA-9815).
+            self.client._coordinator.request_rejoin()
         for partition, records in polled.items():
             for record in records:
                 say("received a message, inserting into a queue buffer")

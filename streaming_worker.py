@@ -16,6 +16,7 @@ import traceback
 
 from kafka import KafkaConsumer
 from kafka.errors import KafkaError
+from kafka.structs import MemberState
 
 CLUSTER = {"bootstrap_servers": os.environ.get("KAFKA_BOOTSTRAP_SERVERS") or "localhost:9092"}
 SECURITY = "security_protocol sasl_mechanism sasl_plain_username sasl_plain_password ssl_cafile"
@@ -91,6 +92,9 @@ def consume(consumer, work_seconds):
                 say(f"warning: skipped {where}: not an email address in UTF-8", sys.stderr)
             done.setdefault(partition, where)
         commit(consumer, done)
+        if consumer.group_metadata().state == MemberState.REBALANCING:
+            # Else kafka-python 3.0 forgets a join that outlasts a poll(), for ever (as KAFKA-9815).
+            consumer._coordinator.request_rejoin()
     commit(consumer, done)
     return ", ".join(done.values())
 

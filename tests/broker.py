@@ -27,6 +27,7 @@ from kafka.errors import KafkaTimeoutError
 VERSION = "4.3.1"
 JARS = f"org.apache.kafka:kafka_2.13:{VERSION}+org.slf4j:slf4j-simple:1.7.36"
 START_SECONDS = 60
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class BrokerError(Exception):
@@ -149,8 +150,14 @@ def main():
     parser.add_argument("--port", type=int, default=9092, help="on localhost (default: 9092)")
     parser.add_argument("--data", help="keep the data in this directory (default: thrown away)")
     args = parser.parse_args()
-    for stop in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(stop, lambda *_: sys.exit(0))
+
+    def stop(*_):
+        for number in STOP_SIGNALS:  # a second one must not cut the tidying up
+            signal.signal(number, signal.SIG_IGN)
+        sys.exit(0)
+
+    for number in STOP_SIGNALS:
+        signal.signal(number, stop)
 
     try:
         socket.create_server(("127.0.0.1", args.port)).close()

@@ -101,7 +101,8 @@ class Script:
         with news:
             news.wait_for(lambda: self.count(text) >= count or self.count("exited with"), LIMIT)
             if self.count(text) < count:
-                raise Failure(f"{self.name} said {text!r} {self.count(text)} times, not {count}")
+                missing = f"{text!r} ({self.count(text)} of {count})"
+                raise Failure(f"waited in vain for {self.name} to say {missing}")
 
 
 def cluster():
@@ -206,13 +207,12 @@ def main():
             broker.start()
             os.environ["KAFKA_BOOTSTRAP_SERVERS"] = broker.address
         result = play(topic, group)
-        say(result)
-        return 0 if result == PROMISE else 1
     except (Failure, BrokerError, KafkaError, OSError) as error:
-        say(f"failed: {error}")
-        return 1
+        result = f"failed: {error}"
     finally:
         clean_up(data, topic, group)
+    say(result)
+    return 0 if result == PROMISE else 1
 
 
 if __name__ == "__main__":

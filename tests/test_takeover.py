@@ -6,6 +6,14 @@ import time
 import pytest
 from kit import BATCH, PRODUCER, STREAMING, assert_each_once, users, wait_until
 
+IMPATIENT = """
+import sys
+from kafka import KafkaConsumer
+poll = KafkaConsumer.poll
+KafkaConsumer.poll = lambda self, timeout_ms, **options: poll(self, timeout_ms=3, **options)
+__import__(sys.argv.pop(1)).main()
+"""
+
 
 @pytest.mark.parametrize(
     ("first", "second"),
@@ -61,3 +69,13 @@ def test_a_dead_worker_is_replaced_within_15_seconds(start, signups):
     successor.wait_for("finished processing message", times=2)
     assert time.monotonic() - died_at < 15
     assert successor.finished == users(0, 1)
+
+
+@pytest.mark.parametrize("script", [STREAMING, BATCH])
+def test_a_join_that_outlasts_a_poll_is_not_forgotten(start, signups, script):
+    """kafka-python 3.0 alone hangs here for ever: a busy broker or member is enough."""
+    signups.publish(*users(0))
+    worker = start(script, "--interval" if script == BATCH else "--work-seconds", 0, code=IMPATIENT)
+    wait_until(lambda: signups.lag() == 0, "an empty topic")
+    assert worker.send(signal.SIGTERM).ended() == 0
+    assert worker.finished == users(0)
