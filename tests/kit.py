@@ -13,7 +13,7 @@ import uuid
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, OffsetSpec
-from kafka.errors import RetriableError
+from kafka.errors import KafkaError
 
 ROOT = pathlib.Path(__file__).parents[1]
 STREAMING, BATCH, PRODUCER = "streaming_worker.py", "batch_worker.py", "producer.py"
@@ -153,12 +153,23 @@ class SignUps:
         self.bootstrap = bootstrap
         self.topic = f"user_signups-{uuid.uuid4().hex[:8]}"
         self.group = f"group-{self.topic}"
-        self.admin = KafkaAdminClient(bootstrap_servers=bootstrap)
+        self.admin = KafkaAdminClient(bootstrap_servers=bootstrap, reconnect_backoff_max_ms=500)
         if partitions:
             self.admin.create_topics({self.topic: {"num_partitions": partitions}})
 
     def close(self):
         self.admin.close()
+
+    def ask(self, question, *arguments):
+        """Return the admin client's answer; wait for a broker or coordinator that is not up yet."""
+        deadline = time.monotonic() + LIMIT
+        while True:
+            try:
+                return getattr(self.admin, question)(*arguments)
+            except KafkaError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
 
     def publish(self, *values):
         """Publish one message for each value (str, bytes or None) and wait until they are in."""
@@ -182,14 +193,14 @@ class SignUps:
 
     def ends(self):
         """Return {partition: offset that the next message gets}."""
-        partitions = self.admin.describe_topics([self.topic])[0]["partitions"]
+        partitions = self.ask("describe_topics", [self.topic])[0]["partitions"]
         wanted = [TopicPartition(self.topic, p["partition_index"]) for p in partitions]
-        offsets = self.admin.list_partition_offsets(dict.fromkeys(wanted, OffsetSpec.LATEST))
+        offsets = self.ask("list_partition_offsets", dict.fromkeys(wanted, OffsetSpec.LATEST))
         return {tp.partition: found.offset for tp, found in offsets.items()}
 
     def committed(self):
         """Return the sum of the group's committed offsets over all partitions."""
-        offsets = self.admin.list_group_offsets(self.group)[self.group]
+        offsets = self.ask("list_group_offsets", self.group)[self.group]
         return sum(found.offset for found in offsets.values())
 
     def lag(self):
@@ -198,10 +209,7 @@ class SignUps:
 
     def members(self):
         """Return the number of members, 0 while the group is not stable."""
-        try:
-            group = self.admin.describe_groups([self.group])[self.group]
-        except RetriableError:
-            return 0
+        group = self.ask("describe_groups", [self.group])[self.group]
         return len(group["members"]) if group["group_state"] == "Stable" else 0
 
     def wait_for_members(self, number):

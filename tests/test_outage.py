@@ -1,0 +1,95 @@
+"""The broker goes away. Each test has a broker of its own, and kills it."""
+
+import re
+import signal
+import time
+
+import pytest
+from kit import BATCH, PRODUCER, STREAMING, SignUps, users, wait_until
+
+both_workers = pytest.mark.parametrize(
+    ("script", "flags"),
+    [(STREAMING, []), (BATCH, ["--interval", 0.2])],
+    ids=["streaming", "batch"],
+)
+
+
+@pytest.fixture
+def signups(own_broker):
+    signups = SignUps(own_broker.address)
+    yield signups
+    signups.close()
+
+
+@both_workers
+def test_a_stop_that_cannot_commit_says_what_will_be_repeated(
+    start, signups, own_broker, script, flags
+):
+    signups.publish(*users(0))
+    worker = start(script, *flags)
+    worker.wait_for("updating")
+    own_broker.kill()
+    stopped_at = time.monotonic()
+    assert worker.send(signal.SIGTERM).ended() == 1
+    assert time.monotonic() - stopped_at < 15
+    assert worker.finished == users(0)
+    assert f"{signups.topic} partition 0 offset 0" in worker.err[-1]
+    assert "handled again" in worker.err[-1]
+
+    own_broker.start()
+    again = start(script, *flags, "--work-seconds", 0)
+    wait_until(lambda: signups.lag() == 0, "an empty topic")
+    assert again.send(signal.SIGTERM).ended() == 0
+    assert again.finished == users(0)
+
+
+@both_workers
+def test_an_idle_worker_stops_without_a_broker(start, signups, own_broker, script, flags):
+    worker = start(script, *flags)
+    signups.wait_for_members(1)
+    own_broker.kill()
+    stopped_at = time.monotonic()
+    assert worker.send(signal.SIGTERM).ended() == 0
+    assert time.monotonic() - stopped_at < 15
+    assert worker.err == []
+
+
+@both_workers
+def test_a_commit_that_failed_is_made_up_for(start, signups, own_broker, script, flags):
+    """Even when no further message comes: at the latest before the end."""
+    signups.publish(*users(0, 1))
+    worker = start(script, *flags, "--work-seconds", 0.5)
+    worker.wait_for("updating")
+    own_broker.kill()
+    wait_until(lambda: worker.err, "a commit that fails")
+    own_broker.start()
+    wait_until(lambda: signups.lag() == 0, "the commit that failed")
+    assert worker.send(signal.SIGTERM).ended() == 0
+    assert worker.finished == worker.begun == users(0, 1)
+
+
+def test_the_producer_delivers_everything_across_an_outage(start, signups, own_broker):
+    producer = start(PRODUCER, "--count", 100, "--delay", 0.1)
+    producer.wait_for("Published message", times=20)
+    own_broker.kill()
+    time.sleep(4)  # the outage itself, not a wait for anything
+    own_broker.start()
+    assert producer.ended() == 0
+    assert sorted(value.decode() for value in signups.log()) == sorted(users(*range(100)))
+    assert producer.count("Published message") == 100
+
+
+def test_without_a_broker_the_producer_names_what_was_not_delivered(start, signups, own_broker):
+    producer = start(PRODUCER, "--count", 100_000, "--delay", 0.01)
+    producer.wait_for("Published message", times=20)
+    own_broker.kill()
+    said = producer.count("Published message")
+    wait_until(lambda: producer.process.poll() is None, "a moment")
+    producer.send(signal.SIGINT, signal.SIGINT)
+    assert producer.ended(seconds=75) == 1
+    own_broker.start()
+    published = producer.emails("Published message")
+    named = [line.split()[3].rstrip(":") for line in producer.err if "not delivered: " in line]
+    assert published + named == users(*range(len(published) + len(named)))
+    assert set(published) <= {value.decode() for value in signups.log()}
+    assert said <= len(published) and re.search(r"\d+ of \d+ messages were not", producer.err[-1])
