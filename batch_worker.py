@@ -27,6 +27,7 @@ for setting in SECURITY.split():
         CLUSTER[setting] = os.environ[f"KAFKA_{setting.upper()}"]
 
 is_shutting_down = False
+is_announced = False
 emails = Queue()  # of (TopicPartition, record): polled, not handled yet
 turn = threading.Condition()  # held by the one thread that may use the Kafka client
 
@@ -48,12 +49,12 @@ def say(line, stream=None):
 
 def pretend_to_work(seconds):
     """Take `seconds`, where a real worker would call its mail server or its database."""
+    global is_announced
     end = time.monotonic() + seconds
-    was_shutting_down = is_shutting_down
     while (left := end - time.monotonic()) > 0:
         time.sleep(min(left, 0.1))
-        if is_shutting_down and not was_shutting_down:
-            was_shutting_down = True
+        if is_shutting_down and not is_announced:
+            is_announced = True
             say("shutting down: finishing this batch first")
 
 
@@ -206,6 +207,8 @@ def main():
         sys.exit(f"error: {error!r}: the batch in hand will be handled again")
     finally:
         client.close(timeout_ms=2_000)
+    if not emails.empty():
+        say(f"a rebalance is under way: leaving {emails.qsize()} buffered users to the group")
     if done:
         sys.exit(f"error: not committed, will be handled again: {', '.join(done.values())}")
     if consumer.error:

@@ -25,6 +25,7 @@ for setting in SECURITY.split():
         CLUSTER[setting] = os.environ[f"KAFKA_{setting.upper()}"]
 
 is_shutting_down = False
+is_announced = False
 
 
 def shut_down(*_):
@@ -44,12 +45,12 @@ def say(line, stream=None):
 
 def pretend_to_work(seconds):
     """Take `seconds`, where a real worker would call its mail server or its database."""
+    global is_announced
     end = time.monotonic() + seconds
-    was_shutting_down = is_shutting_down
     while (left := end - time.monotonic()) > 0:
         time.sleep(min(left, 0.1))
-        if is_shutting_down and not was_shutting_down:
-            was_shutting_down = True
+        if is_shutting_down and not is_announced:
+            is_announced = True
             say("shutting down: finishing this message first")
 
 

