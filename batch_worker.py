@@ -146,6 +146,7 @@ def process_messages(client, done, why, work_seconds):
 
 def main():
     """Run the worker until a signal. Exit status: 0 stopped gracefully, 1 failed, 2 bad flag."""
+    global is_announced
     parser = argparse.ArgumentParser(
         description="Handle sign-ups in batches. Ctrl+C flushes the buffer and stops.",
         epilog="environment: KAFKA_BOOTSTRAP_SERVERS (default: localhost:9092), "
@@ -199,6 +200,7 @@ def main():
                     turn.notify()
         # The order matters: no more polling, the last flush, its commit, and only then close().
         consumer.join()
+        is_announced = True  # the flush says why
         with turn:
             process_messages(client, done, "shutting down", args.work_seconds)
     except Exception as error:
