@@ -210,7 +210,7 @@ def main():
     finally:
         client.close(timeout_ms=2_000)
     if not emails.empty():
-        say(f"a rebalance is under way: leaving {emails.qsize()} buffered users to the group")
+        say(f"a rebalance is under way: {emails.qsize()} users are left to the group")
     if done:
         sys.exit(f"error: not committed, will be handled again: {', '.join(done.values())}")
     if consumer.error:

@@ -6,6 +6,11 @@ import time
 import pytest
 from kit import BATCH, PRODUCER, STREAMING, assert_each_once, users, wait_until
 
+TALKATIVE = """
+import logging, sys
+logging.basicConfig(level=logging.INFO)
+__import__(sys.argv.pop(1)).main()
+"""
 IMPATIENT = """
 import sys
 from kafka import KafkaConsumer
@@ -79,3 +84,39 @@ def test_a_join_that_outlasts_a_poll_is_not_forgotten(start, signups, script):
     wait_until(lambda: signups.lag() == 0, "an empty topic")
     assert worker.send(signal.SIGTERM).ended() == 0
     assert worker.finished == users(0)
+
+
+@pytest.mark.parametrize("signups", [2], indirect=True, ids=["two partitions"])
+@pytest.mark.parametrize("leaves", [False, True], ids=["it stays", "it hands the partition back"])
+def test_a_buffer_is_rid_of_what_a_new_worker_took_over(start, signups, leaves):
+    assert start(PRODUCER, "--partitions", 2, "--count", 20, "--delay", 0).ended() == 0
+    buffering = start(BATCH, "--interval", 600)
+    buffering.wait_for("received a message", times=20)
+    newcomer = start(STREAMING, "--work-seconds", 0)
+    signups.wait_for_members(2)
+    newcomer.wait_for("finished processing")
+    wait_until(lambda: signups.lag() + len(newcomer.finished) == 20, "its partition's commits")
+    workers = [newcomer, buffering] if leaves else [buffering, newcomer]
+    for worker in workers:
+        assert worker.send(signal.SIGTERM).ended() == 0
+    assert_each_once(users(*range(20)), *workers)
+
+
+@pytest.mark.parametrize("signups", [6], indirect=True, ids=["six partitions"])
+def test_a_buffer_is_left_to_the_group_while_a_rebalance_is_under_way(start, signups):
+    """Nobody can commit then, so users who were emailed now would be emailed again."""
+    stopped = start(BATCH, "--interval", 600, code=TALKATIVE)
+    busy = start(STREAMING, "--work-seconds", 5)
+    signups.wait_for_members(2)
+    assert start(PRODUCER, "--partitions", 6, "--count", 30, "--delay", 0).ended() == 0
+    busy.wait_for("sending email")
+    stopped.wait_for("received a message")
+    joins = str(stopped.err).count("(Re-)joining")
+    newcomer = start(STREAMING, "--work-seconds", 0)
+    wait_until(lambda: str(stopped.err).count("(Re-)joining") > joins, "the rebalance")
+    assert stopped.send(signal.SIGTERM).ended() == 0
+    assert stopped.begun == [] and stopped.count("left to the group") == 1
+    assert busy.send(signal.SIGTERM).ended() == 0
+    wait_until(lambda: signups.lag() == 0, "an empty topic")
+    assert newcomer.send(signal.SIGTERM).ended() == 0
+    assert_each_once(users(*range(30)), busy, newcomer)
