@@ -93,3 +93,18 @@ def test_without_a_broker_the_producer_names_what_was_not_delivered(start, signu
     assert published + named == users(*range(len(published) + len(named)))
     assert set(published) <= {value.decode() for value in signups.log()}
     assert said <= len(published) and re.search(r"\d+ of \d+ messages were not", producer.err[-1])
+
+
+@both_workers
+def test_a_worker_finds_a_broker_that_comes_back(start, signups, own_broker, script, flags):
+    worker = start(script, *flags, "--work-seconds", 0)
+    signups.wait_for_members(1)
+    own_broker.kill()
+    time.sleep(12)  # the outage itself
+    own_broker.start()
+    back_at = time.monotonic()
+    signups.publish(*users(0))
+    worker.wait_for("finished processing")
+    assert time.monotonic() - back_at < 12
+    assert worker.send(signal.SIGTERM).ended() == 0
+    assert worker.finished == users(0)
