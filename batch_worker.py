@@ -7,27 +7,31 @@ and once more on Ctrl+C: whoever is in the buffer is handled and committed befor
 """
 
 import argparse
+import io
+import logging
 import math
 import os
+import re
 import signal
 import sys
 import threading
 import time
-import traceback
 from queue import Queue
 
 from kafka import KafkaConsumer
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, RetriableError
 from kafka.structs import MemberState
 
-CLUSTER = {"bootstrap_servers": os.environ.get("KAFKA_BOOTSTRAP_SERVERS") or "localhost:9092"}
-SECURITY = "security_protocol sasl_mechanism sasl_plain_username sasl_plain_password ssl_cafile"
-for setting in SECURITY.split():
-    if os.environ.get(f"KAFKA_{setting.upper()}"):
-        CLUSTER[setting] = os.environ[f"KAFKA_{setting.upper()}"]
+CLUSTER = {"bootstrap_servers": "localhost:9092", "security_protocol": "PLAINTEXT"}
+SETTINGS = (
+    "KAFKA_BOOTSTRAP_SERVERS KAFKA_SECURITY_PROTOCOL KAFKA_SASL_MECHANISM "
+    "KAFKA_SASL_PLAIN_USERNAME KAFKA_SASL_PLAIN_PASSWORD KAFKA_SSL_CAFILE"
+)
+for name in SETTINGS.split():
+    if name in os.environ:
+        CLUSTER[name[len("KAFKA_") :].lower()] = os.environ[name]
 
 is_shutting_down = False
-is_announced = False
 emails = Queue()  # of (TopicPartition, record): polled, not handled yet
 turn = threading.Condition()  # held by the one thread that may use the Kafka client
 
@@ -49,13 +53,27 @@ def say(line, stream=None):
 
 def pretend_to_work(seconds):
     """Take `seconds`, where a real worker would call its mail server or its database."""
-    global is_announced
-    end = time.monotonic() + seconds
+    end, is_announced = time.monotonic() + seconds, is_shutting_down
     while (left := end - time.monotonic()) > 0:
         time.sleep(min(left, 0.1))
         if is_shutting_down and not is_announced:
             is_announced = True
             say("shutting down: finishing this batch first")
+
+
+def check(consumer, before):
+    """Say once what keeps messages away, and once that it is over; return what it is, in words."""
+    state, trouble = consumer.group_metadata().state, ""
+    if not consumer.metrics()["consumer-metrics"]["connection-count"]:
+        trouble = "lost the broker"
+    elif state == MemberState.STABLE and not consumer.assignment():
+        trouble = "no partition to read (no such topic, or other workers have them all)"
+    elif state == MemberState.REBALANCING:
+        # Else kafka-python 3.0 forgets a join that outlasts a poll(), for ever (as KAFKA-9815).
+        consumer._coordinator.request_rejoin()
+    if trouble != before:
+        say(f"warning: {trouble}: waiting" if trouble else "back again: going on", sys.stderr)
+    return trouble
 
 
 class Consumer(threading.Thread):
@@ -64,7 +82,7 @@ class Consumer(threading.Thread):
     def __init__(self, client, max_batch_size):
         super().__init__(daemon=True)
         self.client, self.max_batch_size = client, max_batch_size
-        self.member_id, self.owned, self.error = None, None, None
+        self.member_id, self.owned, self.trouble, self.error = None, None, "", None
 
     def run(self):
         """Poll, 0.2 s at a time; while the buffer is full or a batch is in hand, do not."""
@@ -82,9 +100,11 @@ class Consumer(threading.Thread):
     def poll(self):
         """Buffer the next records; drop those that a rebalance took away with their partition."""
         room = max(1, self.max_batch_size - emails.qsize())
-        polled = self.client.poll(timeout_ms=200, max_records=room)
-        membership = self.client.group_metadata()
-        member_id, owned = membership.member_id, self.client.assignment()
+        try:
+            polled = self.client.poll(timeout_ms=200, max_records=room)
+        except RetriableError:  # seen in an outage; raised before any record is taken
+            polled = {}
+        member_id, owned = self.client.group_metadata().member_id, self.client.assignment()
         if (member_id, owned) != (self.member_id, self.owned):
             for _ in range(emails.qsize()):
                 partition, record = emails.get_nowait()
@@ -92,27 +112,29 @@ class Consumer(threading.Thread):
                 if partition in owned and member_id == self.member_id:
                     emails.put((partition, record))
             self.member_id, self.owned = member_id, owned
-        if membership.state == MemberState.REBALANCING:
-            # Else kafka-python 3.0 forgets a join that outlasts a poll(), for ever (as KAFKA-9815).
-            self.client._coordinator.request_rejoin()
         for partition, records in polled.items():
             for record in records:
-                say("received a message, inserting into a queue buffer")
                 emails.put((partition, record))
+            say("\n".join(["received a message, inserting into a queue buffer"] * len(records)))
+        if not polled:
+            self.trouble = check(self.client, self.trouble)
 
 
 def commit(client, done):
-    """Commit the client's position and empty `done`: {TopicPartition: first message done}.
+    """Commit the client's position and empty `done`: {TopicPartition: first message it covers}.
 
     At-least-once: the commit follows the work, so a crash in between repeats a batch and loses
-    none. One that fails is made up for by the next, at the latest before the end.
+    none. One that fails is tried again, at the latest before the end; nothing is begun until then.
     """
     try:
         if done:
             client.commit(timeout_ms=5_000)
             done.clear()
+            client.resume(*client.paused())
     except KafkaError as error:
-        say(f"warning: not committed yet: {', '.join(done.values())} ({error})", sys.stderr)
+        if not client.paused():
+            say(f"warning: not committed yet: {', '.join(done.values())} ({error})", sys.stderr)
+        client.pause(*client.assignment())
 
 
 def process_messages(client, done, why, work_seconds):
@@ -144,13 +166,38 @@ def process_messages(client, done, why, work_seconds):
     commit(client, done)
 
 
+def connect(topic, group):
+    """Return a member of `group` that reads `topic`; end the program if there is no broker."""
+    logger, log = logging.getLogger("kafka"), io.StringIO()
+    logger.addHandler(handler := logging.StreamHandler(log))
+    try:
+        return KafkaConsumer(
+            topic,
+            group_id=group,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            session_timeout_ms=10_000,  # a worker that dies without a word is missed this soon
+            max_poll_interval_ms=86_400_000,  # longer work would be taken away, and done again
+            metadata_max_age_ms=10_000,  # partitions added to the topic are found this soon
+            bootstrap_timeout_ms=5_000,
+            reconnect_backoff_max_ms=1_000,  # 30 s by default: too late for a broker that returns
+            **CLUSTER,
+        )
+    except Exception as error:
+        if is_shutting_down:
+            sys.exit(say("End of the program. I was killed gracefully"))
+        reasons = re.findall("Connection lost: (.*)", log.getvalue()) or [str(error)]
+        where = f"{CLUSTER['bootstrap_servers']} ({CLUSTER['security_protocol']})"
+        sys.exit(f"error: cannot connect to {where}: {max(reasons, key=len)}")
+    finally:
+        logger.removeHandler(handler)
+
+
 def main():
     """Run the worker until a signal. Exit status: 0 stopped gracefully, 1 failed, 2 bad flag."""
-    global is_announced
     parser = argparse.ArgumentParser(
         description="Handle sign-ups in batches. Ctrl+C flushes the buffer and stops.",
-        epilog="environment: KAFKA_BOOTSTRAP_SERVERS (default: localhost:9092), "
-        + ", ".join(f"KAFKA_{name.upper()}" for name in SECURITY.split()),
+        epilog=f"environment: {SETTINGS} (default: localhost:9092, PLAINTEXT)",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--topic", default="user_signups", help="topic to consume")
@@ -169,22 +216,10 @@ def main():
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), shut_down)
+    if "" in CLUSTER.values():
+        sys.exit("error: one of the KAFKA_ variables is empty: unset it, or give it a value")
     say("starting batch consumer worker")
-    try:
-        client = KafkaConsumer(
-            args.topic,
-            group_id=args.group,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            session_timeout_ms=10_000,  # a worker that dies without a word is missed this soon
-            bootstrap_timeout_ms=5_000,
-            reconnect_backoff_max_ms=1_000,  # 30 s by default: too late for a broker that returns
-            **CLUSTER,
-        )
-    except Exception as error:
-        if is_shutting_down:
-            sys.exit(say("End of the program. I was killed gracefully"))
-        sys.exit(f"error: cannot connect to {CLUSTER['bootstrap_servers']}: {error}")
+    client = connect(args.topic, args.group)
     say(f"waiting for messages in {args.topic} as {args.group}: press Ctrl+C to stop")
     consumer, done = Consumer(client, args.max_batch_size), {}
     consumer.start()
@@ -193,28 +228,25 @@ def main():
         while not is_shutting_down and consumer.is_alive():
             with turn:
                 is_full = turn.wait_for(lambda: emails.qsize() >= args.max_batch_size, timeout=0.1)
-                if is_full or time.monotonic() >= next_flush:
+                if is_full or done or time.monotonic() >= next_flush:
                     why = "the buffer is full" if is_full else f"every {args.interval:g} s"
                     process_messages(client, done, why, args.work_seconds)
                     next_flush = time.monotonic() + args.interval
                     turn.notify()
         # The order matters: no more polling, the last flush, its commit, and only then close().
         consumer.join()
-        is_announced = True  # the flush says why
         with turn:
             process_messages(client, done, "shutting down", args.work_seconds)
-    except Exception as error:
-        if not isinstance(error, KafkaError):
-            traceback.print_exc()
-        sys.exit(f"error: {error!r}: the batch in hand will be handled again")
     finally:
+        shut_down()  # work that raised: the thread must not poll a client that is closed
+        consumer.join()
         client.close(timeout_ms=2_000)
     if not emails.empty():
         say(f"a rebalance is under way: {emails.qsize()} users are left to the group")
     if done:
         sys.exit(f"error: not committed, will be handled again: {', '.join(done.values())}")
     if consumer.error:
-        sys.exit(f"error: the consumer thread ended: {consumer.error!r}")
+        sys.exit(f"error: {consumer.error}")
     say("End of the program. I was killed gracefully")
 
 

@@ -4,22 +4,27 @@ python producer.py              with a worker in another terminal, before or aft
 """
 
 import argparse
-import contextlib
+import io
+import logging
 import math
 import os
+import re
 import signal
 import sys
 import time
 
 from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient
-from kafka.errors import KafkaError, KafkaTimeoutError, TopicAlreadyExistsError
+from kafka.errors import KafkaError, TopicAlreadyExistsError
 
-CLUSTER = {"bootstrap_servers": os.environ.get("KAFKA_BOOTSTRAP_SERVERS") or "localhost:9092"}
-SECURITY = "security_protocol sasl_mechanism sasl_plain_username sasl_plain_password ssl_cafile"
-for setting in SECURITY.split():
-    if os.environ.get(f"KAFKA_{setting.upper()}"):
-        CLUSTER[setting] = os.environ[f"KAFKA_{setting.upper()}"]
+CLUSTER = {"bootstrap_servers": "localhost:9092", "security_protocol": "PLAINTEXT"}
+SETTINGS = (
+    "KAFKA_BOOTSTRAP_SERVERS KAFKA_SECURITY_PROTOCOL KAFKA_SASL_MECHANISM "
+    "KAFKA_SASL_PLAIN_USERNAME KAFKA_SASL_PLAIN_PASSWORD KAFKA_SSL_CAFILE"
+)
+for name in SETTINGS.split():
+    if name in os.environ:
+        CLUSTER[name[len("KAFKA_") :].lower()] = os.environ[name]
 
 is_shutting_down = False
 
@@ -54,44 +59,74 @@ def create_topic(topic, partitions):
     admin.close()
 
 
+def wait_for(fact, seconds):
+    """Wait until `fact()` is true, `seconds` at most."""
+    end = time.monotonic() + seconds
+    while not fact() and (left := end - time.monotonic()) > 0:
+        time.sleep(min(left, 0.05))
+
+
 def publish(producer, topic, count, delay):
     """Send `count` sign-ups, `delay` seconds apart, until a signal; wait for the answers.
 
-    Return how many were sent, and those without an acknowledgement: {email: error, if any}.
+    Return how many were sent, and those that were not delivered, as {email: error}.
     """
-    sent, unconfirmed = 0, {}
+    sent, waiting, failed = 0, {}, {}
 
     def confirm(email, _):
         say(f"Published message to message broker. User email: {email}")
-        del unconfirmed[email]
+        del waiting[email]
+
+    def fail(email, error):
+        failed[email] = error
+        del waiting[email]
 
     try:
         while sent < count and not is_shutting_down:
             email = f"user{sent}@gmail.com"
-            sent, unconfirmed[email] = sent + 1, "no answer from the broker"
+            sent, waiting[email] = sent + 1, "no answer from the broker"
             future = producer.send(topic, key=email.encode(), value=email.encode())
-            future.add_callback(confirm, email).add_errback(unconfirmed.__setitem__, email)
-            pause_end = time.monotonic() + delay
-            while not is_shutting_down and (left := pause_end - time.monotonic()) > 0:
-                time.sleep(min(left, 0.1))
-        with contextlib.suppress(KafkaTimeoutError):
-            producer.flush(timeout=1)
-        if unconfirmed:
-            say(f"waiting up to 60 s for the broker to acknowledge {len(unconfirmed)} messages")
-        producer.flush(timeout=60)
+            future.add_callback(confirm, email).add_errback(fail, email)
+            wait_for(lambda: is_shutting_down, delay)
+        wait_for(lambda: not waiting, 1)  # not flush(): its limit is for each batch anew
+        if waiting:
+            say(f"waiting up to 60 s for the broker to acknowledge {len(waiting)} messages")
+        wait_for(lambda: not waiting, 60)
         producer.close(timeout=1)
     except KafkaError as error:
         say(f"error: {error}", sys.stderr)
         sys.unraisablehook = lambda _: None  # close() runs again at exit, and fails again
-    return sent, unconfirmed
+    return sent, {**failed, **waiting}
+
+
+def connect(topic, partitions):
+    """Return a producer, with `topic` there; end the program if there is no broker."""
+    logger, log = logging.getLogger("kafka"), io.StringIO()
+    logger.addHandler(handler := logging.StreamHandler(log))
+    try:
+        create_topic(topic, partitions)
+        return KafkaProducer(
+            bootstrap_timeout_ms=5_000,
+            max_block_ms=10_000,
+            delivery_timeout_ms=50_000,
+            reconnect_backoff_max_ms=1_000,  # 30 s by default: too late for a broker that returns
+            **CLUSTER,
+        )
+    except Exception as error:
+        if is_shutting_down:
+            sys.exit(say("End of the program. I was killed gracefully"))
+        reasons = re.findall("Connection lost: (.*)", log.getvalue()) or [str(error)]
+        where = f"{CLUSTER['bootstrap_servers']} ({CLUSTER['security_protocol']})"
+        sys.exit(f"error: cannot connect to {where}: {max(reasons, key=len)}")
+    finally:
+        logger.removeHandler(handler)
 
 
 def main():
     """Publish until done or a signal. Exit status: 0 all delivered, 1 failed, 2 bad flag."""
-    variables = ", ".join(f"KAFKA_{name.upper()}" for name in SECURITY.split())
     parser = argparse.ArgumentParser(
         description="Publish sign-ups. Ctrl+C stops it; what was sent is delivered first.",
-        epilog=f"environment: KAFKA_BOOTSTRAP_SERVERS (default: localhost:9092), {variables}",
+        epilog=f"environment: {SETTINGS} (default: localhost:9092, PLAINTEXT)",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--topic", default="user_signups", help="topic to publish to")
@@ -107,26 +142,16 @@ def main():
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), shut_down)
+    if "" in CLUSTER.values():
+        sys.exit("error: one of the KAFKA_ variables is empty: unset it, or give it a value")
     say("starting producer")
-    try:
-        create_topic(args.topic, args.partitions)
-        producer = KafkaProducer(
-            bootstrap_timeout_ms=5_000,
-            max_block_ms=10_000,
-            delivery_timeout_ms=50_000,
-            reconnect_backoff_max_ms=1_000,  # 30 s by default: too late for a broker that returns
-            **CLUSTER,
-        )
-    except Exception as error:
-        if is_shutting_down:
-            sys.exit(say("End of the program. I was killed gracefully"))
-        sys.exit(f"error: cannot connect to {CLUSTER['bootstrap_servers']}: {error}")
-    sent, unconfirmed = publish(producer, args.topic, args.count, args.delay)
-    for email, error in unconfirmed.items():
+    producer = connect(args.topic, args.partitions)
+    sent, failed = publish(producer, args.topic, args.count, args.delay)
+    for email, error in failed.items():
         say(f"error: not delivered: {email}: {error}", sys.stderr)
-    say(f"Published {sent - len(unconfirmed)} of {args.count} messages to topic {args.topic}")
-    if unconfirmed:
-        sys.exit(f"error: {len(unconfirmed)} of {sent} messages were not delivered")
+    say(f"Published {sent - len(failed)} of {args.count} messages to topic {args.topic}")
+    if failed:
+        sys.exit(f"error: {len(failed)} of {sent} messages were not delivered")
 
 
 if __name__ == "__main__":

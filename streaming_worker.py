@@ -7,25 +7,29 @@ one, as often as you like: that user is finished and committed, and the next is 
 """
 
 import argparse
+import io
+import logging
 import math
 import os
+import re
 import signal
 import sys
 import time
-import traceback
 
 from kafka import KafkaConsumer
-from kafka.errors import KafkaError
+from kafka.errors import KafkaError, RetriableError
 from kafka.structs import MemberState
 
-CLUSTER = {"bootstrap_servers": os.environ.get("KAFKA_BOOTSTRAP_SERVERS") or "localhost:9092"}
-SECURITY = "security_protocol sasl_mechanism sasl_plain_username sasl_plain_password ssl_cafile"
-for setting in SECURITY.split():
-    if os.environ.get(f"KAFKA_{setting.upper()}"):
-        CLUSTER[setting] = os.environ[f"KAFKA_{setting.upper()}"]
+CLUSTER = {"bootstrap_servers": "localhost:9092", "security_protocol": "PLAINTEXT"}
+SETTINGS = (
+    "KAFKA_BOOTSTRAP_SERVERS KAFKA_SECURITY_PROTOCOL KAFKA_SASL_MECHANISM "
+    "KAFKA_SASL_PLAIN_USERNAME KAFKA_SASL_PLAIN_PASSWORD KAFKA_SSL_CAFILE"
+)
+for name in SETTINGS.split():
+    if name in os.environ:
+        CLUSTER[name[len("KAFKA_") :].lower()] = os.environ[name]
 
 is_shutting_down = False
-is_announced = False
 
 
 def shut_down(*_):
@@ -45,8 +49,7 @@ def say(line, stream=None):
 
 def pretend_to_work(seconds):
     """Take `seconds`, where a real worker would call its mail server or its database."""
-    global is_announced
-    end = time.monotonic() + seconds
+    end, is_announced = time.monotonic() + seconds, is_shutting_down
     while (left := end - time.monotonic()) > 0:
         time.sleep(min(left, 0.1))
         if is_shutting_down and not is_announced:
@@ -65,47 +68,94 @@ def process_message(email, work_seconds):
 
 
 def commit(consumer, done):
-    """Commit the consumer's position and empty `done`: {TopicPartition: first message done}.
+    """Commit the consumer's position and empty `done`, the names of the messages it covers.
 
     At-least-once: the commit follows the work, so a crash in between repeats a message and loses
-    none. One that fails is made up for by the next, at the latest before the end.
+    none. One that fails is tried again, at the latest before the end; nothing is begun until then.
     """
     try:
         if done:
             consumer.commit(timeout_ms=5_000)
             done.clear()
+            consumer.resume(*consumer.paused())
     except KafkaError as error:
-        say(f"warning: not committed yet: {', '.join(done.values())} ({error})", sys.stderr)
+        if not consumer.paused():
+            say(f"warning: not committed yet: {', '.join(done)} ({error})", sys.stderr)
+        consumer.pause(*consumer.assignment())
+
+
+def check(consumer, before):
+    """Say once what keeps messages away, and once that it is over; return what it is, in words."""
+    state, trouble = consumer.group_metadata().state, ""
+    if not consumer.metrics()["consumer-metrics"]["connection-count"]:
+        trouble = "lost the broker"
+    elif state == MemberState.STABLE and not consumer.assignment():
+        trouble = "no partition to read (no such topic, or other workers have them all)"
+    elif state == MemberState.REBALANCING:
+        # Else kafka-python 3.0 forgets a join that outlasts a poll(), for ever (as KAFKA-9815).
+        consumer._coordinator.request_rejoin()
+    if trouble != before:
+        say(f"warning: {trouble}: waiting" if trouble else "back again: going on", sys.stderr)
+    return trouble
 
 
 def consume(consumer, work_seconds):
-    """Handle messages until a signal; return what is done but not committed, in words."""
-    done = {}
+    """Handle messages until a signal; return the names of those done but not committed."""
+    done, trouble = [], ""
     while not is_shutting_down:
         # One message at a time, and no poll() while it is in hand: kafka-python gives a partition
         # to another worker only inside poll(), so never between the work and the commit.
-        for partition, [record] in consumer.poll(timeout_ms=200, max_records=1).items():
+        try:
+            polled = consumer.poll(timeout_ms=200, max_records=1)
+        except RetriableError:  # seen in an outage; raised before any record is taken
+            polled = {}
+        for [record] in polled.values():
             where = f"{record.topic} partition {record.partition} offset {record.offset}"
             email = (record.value or b"").decode(errors="replace")
             if email and "\ufffd" not in email:
                 process_message(email, work_seconds)
             else:
                 say(f"warning: skipped {where}: not an email address in UTF-8", sys.stderr)
-            done.setdefault(partition, where)
+            done.append(where)
         commit(consumer, done)
-        if consumer.group_metadata().state == MemberState.REBALANCING:
-            # Else kafka-python 3.0 forgets a join that outlasts a poll(), for ever (as KAFKA-9815).
-            consumer._coordinator.request_rejoin()
+        if not polled:
+            trouble = check(consumer, trouble)
     commit(consumer, done)
-    return ", ".join(done.values())
+    return done
+
+
+def connect(topic, group):
+    """Return a member of `group` that reads `topic`; end the program if there is no broker."""
+    logger, log = logging.getLogger("kafka"), io.StringIO()
+    logger.addHandler(handler := logging.StreamHandler(log))
+    try:
+        return KafkaConsumer(
+            topic,
+            group_id=group,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            session_timeout_ms=10_000,  # a worker that dies without a word is missed this soon
+            max_poll_interval_ms=86_400_000,  # longer work would be taken away, and done again
+            metadata_max_age_ms=10_000,  # partitions added to the topic are found this soon
+            bootstrap_timeout_ms=5_000,
+            reconnect_backoff_max_ms=1_000,  # 30 s by default: too late for a broker that returns
+            **CLUSTER,
+        )
+    except Exception as error:
+        if is_shutting_down:
+            sys.exit(say("End of the program. I was killed gracefully"))
+        reasons = re.findall("Connection lost: (.*)", log.getvalue()) or [str(error)]
+        where = f"{CLUSTER['bootstrap_servers']} ({CLUSTER['security_protocol']})"
+        sys.exit(f"error: cannot connect to {where}: {max(reasons, key=len)}")
+    finally:
+        logger.removeHandler(handler)
 
 
 def main():
     """Run the worker until a signal. Exit status: 0 stopped gracefully, 1 failed, 2 bad flag."""
     parser = argparse.ArgumentParser(
         description="Handle each sign-up as it comes. Ctrl+C stops it gracefully.",
-        epilog="environment: KAFKA_BOOTSTRAP_SERVERS (default: localhost:9092), "
-        + ", ".join(f"KAFKA_{name.upper()}" for name in SECURITY.split()),
+        epilog=f"environment: {SETTINGS} (default: localhost:9092, PLAINTEXT)",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--topic", default="user_signups", help="topic to consume")
@@ -120,33 +170,19 @@ def main():
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), shut_down)
+    if "" in CLUSTER.values():
+        sys.exit("error: one of the KAFKA_ variables is empty: unset it, or give it a value")
     say("starting streaming consumer worker")
-    try:
-        consumer = KafkaConsumer(
-            args.topic,
-            group_id=args.group,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            session_timeout_ms=10_000,  # a worker that dies without a word is missed this soon
-            bootstrap_timeout_ms=5_000,
-            reconnect_backoff_max_ms=1_000,  # 30 s by default: too late for a broker that returns
-            **CLUSTER,
-        )
-    except Exception as error:
-        if is_shutting_down:
-            sys.exit(say("End of the program. I was killed gracefully"))
-        sys.exit(f"error: cannot connect to {CLUSTER['bootstrap_servers']}: {error}")
+    consumer = connect(args.topic, args.group)
     say(f"waiting for messages in {args.topic} as {args.group}: press Ctrl+C to stop")
     try:
         uncommitted = consume(consumer, args.work_seconds)
-    except Exception as error:
-        if not isinstance(error, KafkaError):
-            traceback.print_exc()
-        sys.exit(f"error: {error!r}: the message in hand will be handled again")
+    except KafkaError as error:
+        sys.exit(f"error: {error}")
     finally:
         consumer.close(timeout_ms=2_000)
     if uncommitted:
-        sys.exit(f"error: not committed, will be handled again: {uncommitted}")
+        sys.exit(f"error: not committed, will be handled again: {', '.join(uncommitted)}")
     say("End of the program. I was killed gracefully")
 
 

@@ -81,6 +81,8 @@ class Broker:
             "transaction.state.log.replication.factor": 1,
             "transaction.state.log.min.isr": 1,
             "group.initial.rebalance.delay.ms": 0,
+            "broker.session.timeout.ms": 2_000,  # or one that was killed is back after 9 s only
+            "broker.heartbeat.interval.ms": 500,
             **properties,
         }
 

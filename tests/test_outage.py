@@ -51,7 +51,7 @@ def test_an_idle_worker_stops_without_a_broker(start, signups, own_broker, scrip
     stopped_at = time.monotonic()
     assert worker.send(signal.SIGTERM).ended() == 0
     assert time.monotonic() - stopped_at < 15
-    assert worker.err == []
+    assert [line for line in worker.err if "lost the broker" not in line] == []
 
 
 @both_workers
@@ -85,7 +85,7 @@ def test_without_a_broker_the_producer_names_what_was_not_delivered(start, signu
     own_broker.kill()
     said = producer.count("Published message")
     producer.send(signal.SIGINT, signal.SIGINT)
-    assert producer.ended(seconds=120) == 1
+    assert producer.ended(seconds=75) == 1
     own_broker.start()
     published = producer.emails("Published message")
     named = [line.split()[3].rstrip(":") for line in producer.err if "not delivered: " in line]
@@ -94,7 +94,6 @@ def test_without_a_broker_the_producer_names_what_was_not_delivered(start, signu
     assert said <= len(published) and re.search(r"\d+ of \d+ messages were not", producer.err[-1])
 
 
-@pytest.mark.xfail(reason="open: now and then poll() raises KafkaConnectionError, which ends it")
 @both_workers
 def test_a_worker_finds_a_broker_that_comes_back(start, signups, own_broker, script, flags):
     worker = start(script, *flags, "--work-seconds", 0)
