@@ -57,7 +57,7 @@ def test_work_that_raises_stops_the_worker_and_commits_nothing_of_it(start, sign
     signups.publish(*users(0, 1, 2))
     broken = start(script, "--interval" if script == BATCH else "--work-seconds", 0, code=FAILING)
     assert broken.ended() == 1
-    assert "the mail server is on fire" in broken.err[-1] and "handled again" in broken.err[-1]
+    assert "the mail server is on fire" in broken.err[-1]
     assert signups.committed() == 0
     repaired = start(script, "--work-seconds", 0)
     wait_until(lambda: signups.lag() == 0, "an empty topic")
