@@ -6,8 +6,9 @@ import signal
 import tempfile
 
 import pytest
-from broker import Broker
+from broker import Broker, free_port
 from kit import Script, SignUps
+from secure import SecureBroker
 
 for number in (signal.SIGINT, signal.SIGHUP):  # ignored under nohup or `&`: not for our children
     signal.signal(number, signal.default_int_handler)
@@ -20,14 +21,16 @@ def pytest_configure(config):
     config.bootstrap = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
     if not config.bootstrap:
         config.data = tempfile.mkdtemp(prefix="kafka-tests-")
-        config.broker = Broker(config.data)
+        config.broker = SecureBroker(config.data)
         config.broker.start()
         config.bootstrap = config.broker.address
+        config.secured = config.broker.environment
 
 
 def pytest_configure_node(node):
     """Tell an xdist worker where that broker is."""
     node.workerinput["bootstrap"] = node.config.bootstrap
+    node.workerinput["secured"] = getattr(node.config, "secured", None)
 
 
 def pytest_unconfigure(config):
@@ -43,6 +46,13 @@ def bootstrap(request):
     return getattr(request.config, "workerinput", vars(request.config))["bootstrap"]
 
 
+@pytest.fixture(scope="session")
+def secured(request):
+    """The environment that leads to the SASL_SSL listener of that broker, as alice, by PLAIN."""
+    found = getattr(request.config, "workerinput", vars(request.config)).get("secured")
+    return found or pytest.skip("needs a broker of ours: KAFKA_BOOTSTRAP_SERVERS names another")
+
+
 @pytest.fixture
 def signups(bootstrap, request):
     """A topic of one partition; @pytest.mark.parametrize("signups", [6], indirect=True) for six."""
@@ -52,11 +62,17 @@ def signups(bootstrap, request):
 
 
 @pytest.fixture
-def own_broker(tmp_path):
-    """A broker that the test may stop."""
+def nowhere():
+    """An address where nothing listens."""
+    return f"localhost:{free_port()}"
+
+
+@pytest.fixture
+def own_broker(tmp_path, request):
+    """A broker that the test may stop; its properties, if any, by indirect parametrization."""
     if os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
         pytest.skip("stops the broker, and KAFKA_BOOTSTRAP_SERVERS names one that is not ours")
-    broker = Broker(tmp_path)
+    broker = Broker(tmp_path, **getattr(request, "param", {}))
     broker.start()
     yield broker
     broker.kill()

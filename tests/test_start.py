@@ -6,7 +6,6 @@ import sys
 import time
 
 import pytest
-from broker import free_port
 from kit import BATCH, PRODUCER, ROOT, STREAMING, Script
 
 every_script = pytest.mark.parametrize("script", [PRODUCER, STREAMING, BATCH])
@@ -15,12 +14,6 @@ BAD_FLAGS = {
     STREAMING: ["--work-seconds -1", "--work-seconds nan", "--work-seconds inf", "--bogus 1"],
     BATCH: ["--interval -1", "--interval nan", "--max-batch-size 0", "--max-batch-size 1.5"],
 }
-
-
-@pytest.fixture
-def nowhere():
-    """An address where nothing listens."""
-    return f"localhost:{free_port()}"
 
 
 @every_script
@@ -48,13 +41,6 @@ def test_a_bad_flag_is_named(nowhere, script, flags):
     refused = Script(script, *flags.split(), bootstrap=nowhere)
     assert refused.ended() == 2
     assert flags.split()[0] in refused.err[-1] and refused.out == []
-
-
-@every_script
-def test_a_topic_name_that_kafka_forbids_is_named(bootstrap, script):
-    refused = Script(script, "--topic", "no spaces!", bootstrap=bootstrap)
-    assert refused.ended() == 1
-    assert len(refused.err) == 1 and "no spaces!" in refused.err[0]
 
 
 @every_script

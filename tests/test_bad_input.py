@@ -1,0 +1,169 @@
+"""What a user can get wrong: addresses, variables, topics, groups. One clear line, nobody lost."""
+
+import signal
+import threading
+
+import pytest
+from kafka import KafkaConsumer
+from kafka.coordinator.assignors.range import RangePartitionAssignor
+from kafka.errors import TopicAlreadyExistsError
+from kit import BATCH, PRODUCER, STREAMING, Script, SignUps, users, wait_until
+
+BAD_ADDRESSES = {  # what the line must name beside the address
+    "nohost.invalid": "DNS",
+    "nohost.invalid:9092": "DNS",
+    "localhost:": "port",
+    "localhost:kafka": "port",
+    "localhost:99999": "port",
+}
+VARIABLES = (
+    "BOOTSTRAP_SERVERS SECURITY_PROTOCOL SASL_MECHANISM SASL_PLAIN_USERNAME SASL_PLAIN_PASSWORD "
+    "SSL_CAFILE"
+)
+FORBIDDEN = {"a space": "no spaces", "too long": 250 * "a", "a dot": ".", "empty": ""}
+NO_AUTO_CREATE = {"auto.create.topics.enable": "false"}
+every_script = pytest.mark.parametrize("script", [PRODUCER, STREAMING, BATCH])
+both_workers = pytest.mark.parametrize("script", [STREAMING, BATCH])
+
+
+class OtherAssignor(RangePartitionAssignor):
+    """A way to share partitions that our workers do not know."""
+
+    name = "other"
+
+
+@every_script
+@pytest.mark.parametrize("address", BAD_ADDRESSES)
+def test_an_address_that_leads_nowhere_is_named(script, address):
+    lost = Script(script, bootstrap=address)
+    assert lost.ended(15) == 1
+    assert len(lost.err) == 1
+    assert address in lost.err[0] and BAD_ADDRESSES[address] in lost.err[0]
+
+
+@both_workers
+def test_one_dead_broker_in_a_list_does_not_matter(start, signups, nowhere, script):
+    addresses = f"{nowhere}, {signups.bootstrap}"
+    assert start(PRODUCER, "--count", 3, bootstrap=addresses).ended() == 0
+    worker = start(script, "--work-seconds", 0, bootstrap=addresses)
+    wait_until(lambda: signups.lag() == 0, "an empty topic")
+    assert worker.send(signal.SIGTERM).ended() == 0
+    assert worker.finished == users(0, 1, 2) and worker.err == []
+
+
+@every_script
+@pytest.mark.parametrize("variable", VARIABLES.split())
+def test_an_empty_variable_is_named(bootstrap, script, variable):
+    refused = Script(script, bootstrap=bootstrap, env={f"KAFKA_{variable}": ""})
+    assert refused.ended() == 1
+    assert len(refused.err) == 1 and f"KAFKA_{variable} " in refused.err[0]
+    assert refused.out == []
+
+
+@every_script
+@pytest.mark.parametrize("topic", FORBIDDEN.values(), ids=FORBIDDEN)
+def test_a_topic_name_that_kafka_forbids_is_named(bootstrap, script, topic):
+    refused = Script(script, "--topic", topic, bootstrap=bootstrap)
+    assert refused.ended() == 1
+    assert len(refused.err) == 1 and topic in refused.err[0]
+    assert "topic" in refused.err[0].lower() and "connect" not in refused.err[0]
+
+
+@both_workers
+def test_an_empty_group_is_named(bootstrap, script):
+    refused = Script(script, "--group", "", bootstrap=bootstrap)
+    assert refused.ended() == 2
+    assert "--group" in refused.err[-1] and refused.out == []
+
+
+@pytest.fixture
+def other_consumer(signups):
+    """A member of the group that shares partitions in a way of its own."""
+    consumer = KafkaConsumer(
+        signups.topic,
+        bootstrap_servers=signups.bootstrap,
+        group_id=signups.group,
+        enable_auto_commit=False,
+        partition_assignment_strategy=[OtherAssignor],
+    )
+    is_over = threading.Event()
+
+    def poll():
+        while not is_over.is_set():
+            consumer.poll(timeout_ms=100)
+        consumer.close(timeout_ms=2_000)
+
+    thread = threading.Thread(target=poll)
+    thread.start()
+    signups.wait_for_members(1)
+    yield consumer
+    is_over.set()
+    thread.join()
+
+
+@both_workers
+def test_a_group_of_another_kind_of_consumers_is_named(start, signups, other_consumer, script):
+    signups.publish(*users(0))
+    refused = start(script)
+    assert refused.ended(15) == 1
+    assert len(refused.err) == 1 and "not compatible with the current group" in refused.err[0]
+    assert signups.group in refused.err[0]
+    assert refused.begun == [] and signups.committed() == 0 and signups.members() == 1
+
+
+def recreate(signups):
+    """Create the topic, as soon as nothing is left of its predecessor."""
+
+    def created():
+        try:
+            return signups.admin.create_topics({signups.topic: {"num_partitions": 1}})
+        except TopicAlreadyExistsError:
+            return False
+
+    wait_until(created, "a topic that is gone")
+
+
+@both_workers
+@pytest.mark.parametrize("own_broker", [NO_AUTO_CREATE], indirect=True, ids=["no auto-create"])
+def test_a_topic_that_comes_and_goes_and_comes_again(start, own_broker, script):
+    """Each time, the worker says once that it waits, and then handles whoever signs up."""
+    signups = SignUps(own_broker.address, partitions=0)
+    worker = start(
+        script,
+        "--work-seconds",
+        0,
+        "--interval" if script == BATCH else "--work-seconds",
+        0,
+        signups=signups,
+    )
+
+    def waits(times):
+        return sum("no such topic" in line for line in worker.err) == times
+
+    for number in (1, 2):
+        wait_until(lambda times=number: waits(times), f"warning number {number}")
+        recreate(signups)
+        signups.publish(*users(number))
+        worker.wait_for("finished processing", times=number)
+        wait_until(lambda: signups.lag() == 0, "an empty topic")
+        signups.admin.delete_topics([signups.topic])
+    wait_until(lambda: waits(3), "the third warning")
+    signups.close()
+    assert worker.send(signal.SIGTERM).ended() == 0
+    assert worker.finished == users(1, 2)
+    assert [line for line in worker.err if "no such topic" not in line and "back" not in line] == []
+
+
+@both_workers
+def test_a_topic_created_anew_under_a_message_in_hand_loses_nobody(start, signups, script):
+    """Its offsets begin at 0 again, and those of the old one must not be committed to it."""
+    flags = ["--interval", 0.2] if script == BATCH else []
+    signups.publish(*users(0, 1, 2))
+    worker = start(script, "--work-seconds", 2, *flags)
+    worker.wait_for("sending email")
+    signups.admin.delete_topics([signups.topic])
+    recreate(signups)
+    signups.publish(*users(10, 11, 12, 13, 14))
+    wait_until(lambda: "user14@gmail.com" in str(worker.finished), "the last of the new users")
+    assert worker.send(signal.SIGTERM).ended() == 0
+    assert {*users(10, 11, 12, 13, 14)} <= {*worker.finished}
