@@ -15,16 +15,22 @@ import time
 
 from kafka import KafkaProducer
 from kafka.admin import KafkaAdminClient
-from kafka.errors import KafkaError, TopicAlreadyExistsError
+from kafka.errors import KafkaError
 
-CLUSTER = {"bootstrap_servers": "localhost:9092", "security_protocol": "PLAINTEXT"}
 SETTINGS = (
     "KAFKA_BOOTSTRAP_SERVERS KAFKA_SECURITY_PROTOCOL KAFKA_SASL_MECHANISM "
     "KAFKA_SASL_PLAIN_USERNAME KAFKA_SASL_PLAIN_PASSWORD KAFKA_SSL_CAFILE"
 )
+CLUSTER = {"bootstrap_servers": "localhost:9092", "security_protocol": "PLAINTEXT"}
 for name in SETTINGS.split():
     if name in os.environ:
         CLUSTER[name[len("KAFKA_") :].lower()] = os.environ[name]
+HINTS = {  # what kafka-python's log says of a connection that failed: what to check
+    r"Sasl|version=\(": "authentication failed, check KAFKA_SASL_ mechanism, username, password",
+    "CERTIFICATE|X509|Errno 2": "certificate not trusted, check KAFKA_SSL_CAFILE",
+    "frame|SSL|socket": "not the protocol of that port, check KAFKA_SECURITY_PROTOCOL",
+    r"REFUSED|DNS|int\(\)": "no broker there, check host and port",
+}
 
 is_shutting_down = False
 
@@ -49,13 +55,13 @@ def create_topic(topic, partitions):
     admin = KafkaAdminClient(bootstrap_timeout_ms=5_000, **CLUSTER)
     response = admin.create_topics({topic: {"num_partitions": partitions}}, raise_errors=False)
     error = response["topics"][0]
-    if error["error_code"] == TopicAlreadyExistsError.errno:
-        say(f"Topic {topic} is already created")
+    if error["error_code"]:  # often: that it is there already, or that we have no right to create
         found = len(admin.describe_topics([topic])[0]["partitions"])
+        if not found:
+            sys.exit(f"error: cannot create the topic {topic}: {error['error_message'] or error}")
+        say(f"Topic {topic} is already created")
         if found != partitions:
             say(f"warning: {topic} has {found} partitions, not {partitions}", sys.stderr)
-    elif error["error_code"]:
-        sys.exit(f"error: cannot create the topic: {error['error_message'] or error}")
     admin.close()
 
 
@@ -101,6 +107,12 @@ def publish(producer, topic, count, delay):
 
 def connect(topic, partitions):
     """Return a producer, with `topic` there; end the program if there is no broker."""
+    for name in SETTINGS.split():
+        if os.environ.get(name) == "":
+            sys.exit(f"error: {name} is empty: unset it, or give it a value")
+    if CLUSTER["security_protocol"] not in ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"):
+        sys.exit(f"error: KAFKA_SECURITY_PROTOCOL is no protocol: {CLUSTER['security_protocol']}")
+    logging.disable(logging.DEBUG)  # kafka-python's debug log shows the password
     logger, log = logging.getLogger("kafka"), io.StringIO()
     logger.addHandler(handler := logging.StreamHandler(log))
     try:
@@ -115,9 +127,12 @@ def connect(topic, partitions):
     except Exception as error:
         if is_shutting_down:
             sys.exit(say("End of the program. I was killed gracefully"))
-        reasons = re.findall("Connection lost: (.*)", log.getvalue()) or [str(error)]
-        where = f"{CLUSTER['bootstrap_servers']} ({CLUSTER['security_protocol']})"
-        sys.exit(f"error: cannot connect to {where}: {max(reasons, key=len)}")
+        lost = re.findall(".*Connection lost: .*", log.getvalue()) or [str(error)]
+        why = max(lost, key=len).split("Connection lost: ")[-1]
+        for sign, hint in HINTS.items():
+            if re.search(sign, " ".join(lost)):
+                sys.exit(f"error: cannot connect to {CLUSTER['bootstrap_servers']}: {hint}: {why}")
+        sys.exit(f"error: {why}")
     finally:
         logger.removeHandler(handler)
 
@@ -142,8 +157,6 @@ def main():
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), shut_down)
-    if "" in CLUSTER.values():
-        sys.exit("error: one of the KAFKA_ variables is empty: unset it, or give it a value")
     say("starting producer")
     producer = connect(args.topic, args.partitions)
     sent, failed = publish(producer, args.topic, args.count, args.delay)

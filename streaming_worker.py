@@ -17,17 +17,23 @@ import sys
 import time
 
 from kafka import KafkaConsumer
-from kafka.errors import KafkaError, RetriableError
+from kafka.errors import KafkaError, RetriableError, TopicAuthorizationFailedError
 from kafka.structs import MemberState
 
-CLUSTER = {"bootstrap_servers": "localhost:9092", "security_protocol": "PLAINTEXT"}
 SETTINGS = (
     "KAFKA_BOOTSTRAP_SERVERS KAFKA_SECURITY_PROTOCOL KAFKA_SASL_MECHANISM "
     "KAFKA_SASL_PLAIN_USERNAME KAFKA_SASL_PLAIN_PASSWORD KAFKA_SSL_CAFILE"
 )
+CLUSTER = {"bootstrap_servers": "localhost:9092", "security_protocol": "PLAINTEXT"}
 for name in SETTINGS.split():
     if name in os.environ:
         CLUSTER[name[len("KAFKA_") :].lower()] = os.environ[name]
+HINTS = {  # what kafka-python's log says of a connection that failed: what to check
+    r"Sasl|version=\(": "authentication failed, check KAFKA_SASL_ mechanism, username, password",
+    "CERTIFICATE|X509|Errno 2": "certificate not trusted, check KAFKA_SSL_CAFILE",
+    "frame|SSL|socket": "not the protocol of that port, check KAFKA_SECURITY_PROTOCOL",
+    r"REFUSED|DNS|int\(\)": "no broker there, check host and port",
+}
 
 is_shutting_down = False
 
@@ -85,8 +91,13 @@ def commit(consumer, done):
 
 
 def check(consumer, before):
-    """Say once what keeps messages away, and once that it is over; return what it is, in words."""
-    state, trouble = consumer.group_metadata().state, ""
+    """Say once what keeps messages away, and once that it is over.
+
+    Take and return a pair: what it is, in words, and for how many checks (5 a second) by now.
+    """
+    trouble, state = "", consumer.group_metadata().state
+    if consumer._cluster.unauthorized_topics:  # kafka-python only logs it, and waits
+        raise TopicAuthorizationFailedError(*consumer._cluster.unauthorized_topics)
     if not consumer.metrics()["consumer-metrics"]["connection-count"]:
         trouble = "lost the broker"
     elif state == MemberState.STABLE and not consumer.assignment():
@@ -94,14 +105,17 @@ def check(consumer, before):
     elif state == MemberState.REBALANCING:
         # Else kafka-python 3.0 forgets a join that outlasts a poll(), for ever (as KAFKA-9815).
         consumer._coordinator.request_rejoin()
-    if trouble != before:
-        say(f"warning: {trouble}: waiting" if trouble else "back again: going on", sys.stderr)
-    return trouble
+    checks = before[1] + 1 if trouble == before[0] else 1
+    if trouble and checks == 10:  # a rebalance may leave a worker without a partition for less
+        say(f"warning: {trouble}: waiting", sys.stderr)
+    elif checks == 1 and before[0] and before[1] >= 10:
+        say("back again: going on", sys.stderr)
+    return trouble, checks
 
 
 def consume(consumer, work_seconds):
     """Handle messages until a signal; return the names of those done but not committed."""
-    done, trouble = [], ""
+    done, trouble = [], ("", 0)
     while not is_shutting_down:
         # One message at a time, and no poll() while it is in hand: kafka-python gives a partition
         # to another worker only inside poll(), so never between the work and the commit.
@@ -118,7 +132,7 @@ def consume(consumer, work_seconds):
                 say(f"warning: skipped {where}: not an email address in UTF-8", sys.stderr)
             done.append(where)
         commit(consumer, done)
-        if not polled:
+        if not polled or trouble[0]:
             trouble = check(consumer, trouble)
     commit(consumer, done)
     return done
@@ -126,6 +140,12 @@ def consume(consumer, work_seconds):
 
 def connect(topic, group):
     """Return a member of `group` that reads `topic`; end the program if there is no broker."""
+    for name in SETTINGS.split():
+        if os.environ.get(name) == "":
+            sys.exit(f"error: {name} is empty: unset it, or give it a value")
+    if CLUSTER["security_protocol"] not in ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"):
+        sys.exit(f"error: KAFKA_SECURITY_PROTOCOL is no protocol: {CLUSTER['security_protocol']}")
+    logging.disable(logging.DEBUG)  # kafka-python's debug log shows the password
     logger, log = logging.getLogger("kafka"), io.StringIO()
     logger.addHandler(handler := logging.StreamHandler(log))
     try:
@@ -144,9 +164,12 @@ def connect(topic, group):
     except Exception as error:
         if is_shutting_down:
             sys.exit(say("End of the program. I was killed gracefully"))
-        reasons = re.findall("Connection lost: (.*)", log.getvalue()) or [str(error)]
-        where = f"{CLUSTER['bootstrap_servers']} ({CLUSTER['security_protocol']})"
-        sys.exit(f"error: cannot connect to {where}: {max(reasons, key=len)}")
+        lost = re.findall(".*Connection lost: .*", log.getvalue()) or [str(error)]
+        why = max(lost, key=len).split("Connection lost: ")[-1]
+        for sign, hint in HINTS.items():
+            if re.search(sign, " ".join(lost)):
+                sys.exit(f"error: cannot connect to {CLUSTER['bootstrap_servers']}: {hint}: {why}")
+        sys.exit(f"error: {why}")
     finally:
         logger.removeHandler(handler)
 
@@ -162,23 +185,22 @@ def main():
     parser.add_argument("--group", default="group1", help="consumer group to join")
     parser.add_argument("--work-seconds", type=float, default=0.5, help="duration of each step")
     args = parser.parse_args()
-    if not 0 <= args.work_seconds < math.inf:
-        parser.error("--work-seconds takes a number of seconds, 0 or more")
+    if not args.group or not 0 <= args.work_seconds < math.inf:
+        parser.error("--group takes a name, --work-seconds a number of seconds, 0 or more")
 
     if sys.stdout:  # show lines as they happen, in a pipe too, and in any encoding
         sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), shut_down)
-    if "" in CLUSTER.values():
-        sys.exit("error: one of the KAFKA_ variables is empty: unset it, or give it a value")
     say("starting streaming consumer worker")
     consumer = connect(args.topic, args.group)
     say(f"waiting for messages in {args.topic} as {args.group}: press Ctrl+C to stop")
     try:
         uncommitted = consume(consumer, args.work_seconds)
     except KafkaError as error:
-        sys.exit(f"error: {error}")
+        why = getattr(error, "description", "")
+        sys.exit(f"error: cannot read {args.topic} as {args.group}: {error} {why}")
     finally:
         consumer.close(timeout_ms=2_000)
     if uncommitted:

@@ -35,7 +35,7 @@ REFUSED = {  # what is wrong: the environment that differs, what the line must n
         {"SASL_PLAIN_USERNAME": "nobody", "SASL_MECHANISM": "SCRAM-SHA-256"},
         "authentication",
     ),
-    "no password": ({"SASL_PLAIN_PASSWORD": None}, "KAFKA_SASL_PLAIN_PASSWORD"),
+    "no password": ({"SASL_PLAIN_PASSWORD": None}, "password"),
     "mechanism that is not enabled": ({"SASL_MECHANISM": "SCRAM-SHA-512"}, "mechanism"),
     "mechanism that does not exist": ({"SASL_MECHANISM": "CRAM"}, "mechanism"),
     "no mechanism": ({"SASL_MECHANISM": None}, "mechanism"),
