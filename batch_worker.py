@@ -68,10 +68,7 @@ def pretend_to_work(seconds):
 
 
 def check(consumer, before):
-    """Say once what keeps messages away, and once that it is over.
-
-    Take and return a pair: what it is, in words, and for how many checks (5 a second) by now.
-    """
+    """Say once what keeps messages away, and once that it is over; return what it is, in words."""
     trouble, state = "", consumer.group_metadata().state
     if consumer._cluster.unauthorized_topics:  # kafka-python only logs it, and waits
         raise TopicAuthorizationFailedError(*consumer._cluster.unauthorized_topics)
@@ -82,12 +79,9 @@ def check(consumer, before):
     elif state == MemberState.REBALANCING:
         # Else kafka-python 3.0 forgets a join that outlasts a poll(), for ever (as KAFKA-9815).
         consumer._coordinator.request_rejoin()
-    checks = before[1] + 1 if trouble == before[0] else 1
-    if trouble and checks == 10:  # a rebalance may leave a worker without a partition for less
-        say(f"warning: {trouble}: waiting", sys.stderr)
-    elif checks == 1 and before[0] and before[1] >= 10:
-        say("back again: going on", sys.stderr)
-    return trouble, checks
+    if trouble != before:
+        say(f"warning: {trouble}: waiting" if trouble else "back again: going on", sys.stderr)
+    return trouble
 
 
 class Consumer(threading.Thread):
@@ -96,7 +90,8 @@ class Consumer(threading.Thread):
     def __init__(self, client, max_batch_size):
         super().__init__(daemon=True)
         self.client, self.max_batch_size = client, max_batch_size
-        self.member_id, self.owned, self.trouble, self.error = None, None, ("", 0), None
+        self.member_id, self.owned, self.error = None, None, None
+        self.trouble, self.empty_polls = "", 0
 
     def run(self):
         """Poll, 0.2 s at a time; while the buffer is full or a batch is in hand, do not."""
@@ -130,7 +125,8 @@ class Consumer(threading.Thread):
             for record in records:
                 emails.put((partition, record))
             say("\n".join(["received a message, inserting into a queue buffer"] * len(records)))
-        if not polled or self.trouble[0]:
+        self.empty_polls = 0 if polled else self.empty_polls + 1
+        if self.trouble or self.empty_polls % 5 == 4:  # a second: joining the group takes a moment
             self.trouble = check(self.client, self.trouble)
 
 

@@ -91,10 +91,7 @@ def commit(consumer, done):
 
 
 def check(consumer, before):
-    """Say once what keeps messages away, and once that it is over.
-
-    Take and return a pair: what it is, in words, and for how many checks (5 a second) by now.
-    """
+    """Say once what keeps messages away, and once that it is over; return what it is, in words."""
     trouble, state = "", consumer.group_metadata().state
     if consumer._cluster.unauthorized_topics:  # kafka-python only logs it, and waits
         raise TopicAuthorizationFailedError(*consumer._cluster.unauthorized_topics)
@@ -105,17 +102,14 @@ def check(consumer, before):
     elif state == MemberState.REBALANCING:
         # Else kafka-python 3.0 forgets a join that outlasts a poll(), for ever (as KAFKA-9815).
         consumer._coordinator.request_rejoin()
-    checks = before[1] + 1 if trouble == before[0] else 1
-    if trouble and checks == 10:  # a rebalance may leave a worker without a partition for less
-        say(f"warning: {trouble}: waiting", sys.stderr)
-    elif checks == 1 and before[0] and before[1] >= 10:
-        say("back again: going on", sys.stderr)
-    return trouble, checks
+    if trouble != before:
+        say(f"warning: {trouble}: waiting" if trouble else "back again: going on", sys.stderr)
+    return trouble
 
 
 def consume(consumer, work_seconds):
     """Handle messages until a signal; return the names of those done but not committed."""
-    done, trouble = [], ("", 0)
+    done, trouble, empty_polls = [], "", 0
     while not is_shutting_down:
         # One message at a time, and no poll() while it is in hand: kafka-python gives a partition
         # to another worker only inside poll(), so never between the work and the commit.
@@ -132,7 +126,8 @@ def consume(consumer, work_seconds):
                 say(f"warning: skipped {where}: not an email address in UTF-8", sys.stderr)
             done.append(where)
         commit(consumer, done)
-        if not polled or trouble[0]:
+        empty_polls = 0 if polled else empty_polls + 1
+        if trouble or empty_polls % 5 == 4:  # a second: joining the group takes a moment
             trouble = check(consumer, trouble)
     commit(consumer, done)
     return done
