@@ -14,6 +14,17 @@ for number in (signal.SIGINT, signal.SIGHUP):  # ignored under nohup or `&`: not
     signal.signal(number, signal.default_int_handler)
 
 
+def pytest_addoption(parser):
+    parser.addoption("--all", action="store_true", help="run the tests marked slow, too")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out the slow tests, unless all are wanted."""
+    slow = [item for item in items if item.get_closest_marker("slow") and not config.option.all]
+    config.hook.pytest_deselected(items=slow)
+    items[:] = [item for item in items if item not in slow]
+
+
 def pytest_configure(config):
     """Start the broker in the process that the xdist workers have in common."""
     if hasattr(config, "workerinput") or config.option.collectonly:

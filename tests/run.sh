@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Lint and test everything: bash tests/run.sh [pytest arguments]
+# Lint and test everything: bash tests/run.sh [--all (the slow tests, too)] [pytest arguments]
 set -eu
 . "$(dirname "$0")/setup.sh"
 .venv/bin/ruff check .
