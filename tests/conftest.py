@@ -106,3 +106,4 @@ def start(request):
     yield start
     for script in scripts:
         script.kill()
+        print(script)  # shown if the test failed

@@ -19,6 +19,11 @@ ROOT = pathlib.Path(__file__).parents[1]
 STREAMING, BATCH, PRODUCER = "streaming_worker.py", "batch_worker.py", "producer.py"
 FAREWELL = "End of the program. I was killed gracefully"
 LIMIT = 60  # seconds that any fact may take to come true
+SECURITY = {  # of a broker that the environment names, for our own clients
+    name[len("KAFKA_") :].lower(): value
+    for name, value in os.environ.items()
+    if name.startswith(("KAFKA_SASL_", "KAFKA_SSL_", "KAFKA_SECURITY_"))
+}
 
 
 def wait_until(fact, what, seconds=LIMIT):
@@ -84,10 +89,7 @@ class Script:
                 self.join()
             return self.count(text) >= times or is_over
 
-        try:
-            wait_until(seen, f"{times}x {text!r}")
-        finally:
-            print(self)
+        wait_until(seen, f"{times}x {text!r} of {self.name}")
         assert self.count(text) >= times, f"{self.name} ended without {times}x {text!r}"
 
     def send(self, *signals):
@@ -151,14 +153,20 @@ class SignUps:
 
     def __init__(self, bootstrap, partitions=1):
         self.bootstrap = bootstrap
+        self.cluster = {"bootstrap_servers": bootstrap, "bootstrap_timeout_ms": 5_000, **SECURITY}
         self.topic = f"user_signups-{uuid.uuid4().hex[:8]}"
         self.group = f"group-{self.topic}"
-        self.admin = KafkaAdminClient(bootstrap_servers=bootstrap, reconnect_backoff_max_ms=500)
+        self.admin = KafkaAdminClient(**self.cluster, reconnect_backoff_max_ms=500)
         if partitions:
             self.admin.create_topics({self.topic: {"num_partitions": partitions}})
 
     def close(self):
         self.admin.close()
+
+    def remove(self):
+        """Remove the topic and the group, from a broker that is not ours."""
+        self.admin.delete_topics([self.topic])
+        self.admin.delete_groups([self.group])
 
     def ask(self, question, *arguments):
         """Return the admin client's answer; wait for a broker or coordinator that is not up yet."""
@@ -173,7 +181,7 @@ class SignUps:
 
     def publish(self, *values):
         """Publish one message for each value (str, bytes or None) and wait until they are in."""
-        producer = KafkaProducer(bootstrap_servers=self.bootstrap, max_request_size=2_000_000)
+        producer = KafkaProducer(**self.cluster, max_request_size=2_000_000)
         for value in values:
             value = value.encode() if isinstance(value, str) else value
             producer.send(self.topic, key=b"key", value=value)
@@ -182,7 +190,7 @@ class SignUps:
 
     def log(self):
         """Return the value of every message in the topic, in order."""
-        consumer = KafkaConsumer(bootstrap_servers=self.bootstrap, auto_offset_reset="earliest")
+        consumer = KafkaConsumer(**self.cluster, auto_offset_reset="earliest")
         consumer.assign([TopicPartition(self.topic, n) for n in range(len(self.ends()))])
         values = []
         while len(values) < sum(self.ends().values()):
