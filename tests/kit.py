@@ -55,7 +55,7 @@ class Script:
             [*map(str, command), *map(str, arguments)],
             stdin=subprocess.DEVNULL,
             stdout=options.pop("stdout", subprocess.PIPE),
-            stderr=subprocess.PIPE,
+            stderr=options.pop("stderr", subprocess.PIPE),
             env={**os.environ, "KAFKA_BOOTSTRAP_SERVERS": bootstrap, **dict(env)},
             cwd=ROOT,
             encoding="utf-8",
