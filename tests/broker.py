@@ -67,14 +67,14 @@ class Broker:
         self.data = pathlib.Path(data).resolve()
         self.port = port or free_port()
         self.address = f"localhost:{self.port}"
-        self.process = None
-        controller = f"127.0.0.1:{free_port()}"
+        self.process, self.cluster_id = None, uuid.uuid4().hex[:22]
+        self.controller = f"127.0.0.1:{free_port()}"
         self.properties = {
             "process.roles": "broker,controller",
             "node.id": 1,
-            "controller.quorum.voters": f"1@{controller}",
+            "controller.quorum.voters": f"1@{self.controller}",
             "controller.listener.names": "CONTROLLER",
-            "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://{controller}",
+            "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://{self.controller}",
             "advertised.listeners": f"PLAINTEXT://{self.address}",
             "log.dirs": self.data / "log",
             "offsets.topic.replication.factor": 1,
@@ -112,7 +112,7 @@ class Broker:
         config = self.data / "server.properties"
         config.write_text("".join(f"{name}={value}\n" for name, value in self.properties.items()))
         if not (self.data / "log" / "meta.properties").exists():
-            arguments = ["format", "--cluster-id=" + uuid.uuid4().hex[:22], "--config", str(config)]
+            arguments = ["format", f"--cluster-id={self.cluster_id}", "--config", str(config)]
             if self.java("kafka.tools.StorageTool", *arguments).wait() != 0:
                 raise BrokerError(f"could not prepare {self.data}: {self.last_words()}")
         self.java("kafka.Kafka", str(config))

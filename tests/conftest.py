@@ -79,10 +79,15 @@ def nowhere():
 
 
 @pytest.fixture
-def own_broker(tmp_path, request):
-    """A broker that the test may stop; its properties, if any, by indirect parametrization."""
+def of_ours():
+    """Skip a test that stops brokers if we were given one."""
     if os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
         pytest.skip("stops the broker, and KAFKA_BOOTSTRAP_SERVERS names one that is not ours")
+
+
+@pytest.fixture
+def own_broker(of_ours, tmp_path, request):
+    """A broker that the test may stop; its properties, if any, by indirect parametrization."""
     broker = Broker(tmp_path, **getattr(request, "param", {}))
     broker.start()
     yield broker
