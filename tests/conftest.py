@@ -16,6 +16,8 @@ for number in (signal.SIGINT, signal.SIGHUP):  # ignored under nohup or `&`: not
 
 def pytest_addoption(parser):
     parser.addoption("--all", action="store_true", help="run the tests marked slow, too")
+    parser.addoption("--churn-seconds", type=float, default=60, help="length of test_churn.py")
+    parser.addoption("--churn-seed", type=int, help="what it does, and in which order")
 
 
 def pytest_collection_modifyitems(config, items):

@@ -11,11 +11,13 @@ import logging, sys
 logging.basicConfig(level=logging.INFO)
 __import__(sys.argv.pop(1)).main()
 """
-IMPATIENT = """
+ATTENTIVE = """
 import sys
 from kafka import KafkaConsumer
-poll = KafkaConsumer.poll
-KafkaConsumer.poll = lambda self, timeout_ms, **options: poll(self, timeout_ms=1, **options)
+init = KafkaConsumer.__init__
+def attentive(self, *topics, **settings):
+    init(self, *topics, **{**settings, "metadata_max_age_ms": 200})
+KafkaConsumer.__init__ = attentive
 __import__(sys.argv.pop(1)).main()
 """
 
@@ -76,16 +78,23 @@ def test_a_dead_worker_is_replaced_within_15_seconds(start, signups):
     assert successor.finished == users(0, 1)
 
 
-@pytest.mark.parametrize("signups", [0], indirect=True, ids=["no topic yet"])
+@pytest.mark.parametrize("signups", [2], indirect=True, ids=["two partitions"])
 @pytest.mark.parametrize("script", [STREAMING, BATCH])
 def test_a_join_that_outlasts_a_poll_is_not_forgotten(start, signups, script):
-    """kafka-python 3.0 alone hangs here for ever. In real life a busy broker or member does it."""
-    worker = start(script, "--interval" if script == BATCH else "--work-seconds", 0, code=IMPATIENT)
+    """Partitions are added while another member is busy; kafka-python 3.0 alone hangs for ever."""
+    flag = "--interval" if script == BATCH else "--work-seconds"
+    waiting = start(script, flag, 0, code=ATTENTIVE)
     signups.wait_for_members(1)
-    signups.publish(*users(0))
-    worker.wait_for("finished processing")
-    assert worker.send(signal.SIGTERM).ended() == 0
-    assert worker.finished == users(0)
+    busy = start(STREAMING, "--work-seconds", 1)
+    signups.wait_for_members(2)
+    assert start(PRODUCER, "--partitions", 2, "--count", 10, "--delay", 0).ended() == 0
+    busy.wait_for("sending email")
+    signups.admin.create_partitions({signups.topic: 4})
+    wait_until(lambda: signups.members() == 0, "a rebalance")
+    assert busy.send(signal.SIGTERM).ended() == 0
+    wait_until(lambda: signups.lag() == 0, "an empty topic")
+    assert waiting.send(signal.SIGTERM).ended() == 0
+    assert_each_once(users(*range(10)), waiting, busy)
 
 
 @pytest.mark.parametrize("signups", [2], indirect=True, ids=["two partitions"])
