@@ -67,14 +67,14 @@ def pretend_to_work(seconds):
             say("shutting down: finishing this batch first")
 
 
-def check(consumer, before):
+def check(consumer, before, empty_polls):
     """Say once what keeps messages away, and once that it is over; return what it is, in words."""
     trouble, state = "", consumer.group_metadata().state
     if consumer._cluster.unauthorized_topics:  # kafka-python only logs it, and waits
         raise TopicAuthorizationFailedError(*consumer._cluster.unauthorized_topics)
     if not consumer.metrics()["consumer-metrics"]["connection-count"]:
         trouble = "lost the broker"
-    elif state == MemberState.STABLE and not consumer.assignment():
+    elif empty_polls > 5 and state == MemberState.STABLE and not consumer.assignment():
         trouble = "no partition to read (no such topic, or other workers have them all)"
     elif state == MemberState.REBALANCING:
         # Else kafka-python 3.0 forgets a join that outlasts a poll(), for ever (as KAFKA-9815).
@@ -99,10 +99,10 @@ class Consumer(threading.Thread):
             while not is_shutting_down:
                 with turn:
                     self.poll()
-                    if emails.qsize() >= self.max_batch_size:
+                    is_full = emails.qsize() >= self.max_batch_size
+                    if is_full:
                         turn.notify()
-                        turn.wait(timeout=0.2)
-                time.sleep(0.001)  # the lock is not fair: let the main thread have it
+                    turn.wait(0.2 if is_full else 0.001)  # else the main thread never has a turn
         except Exception as error:
             self.error = error
 
@@ -126,24 +126,29 @@ class Consumer(threading.Thread):
                 emails.put((partition, record))
             say("\n".join(["received a message, inserting into a queue buffer"] * len(records)))
         self.empty_polls = 0 if polled else self.empty_polls + 1
-        if self.trouble or self.empty_polls % 5 == 4:  # a second: joining the group takes a moment
-            self.trouble = check(self.client, self.trouble)
+        if self.trouble or not polled:
+            self.trouble = check(self.client, self.trouble, self.empty_polls)
+
+
+def places(records):
+    """Return where these records are, in words."""
+    return ", ".join(f"{r.topic} partition {r.partition} offset {r.offset}" for r in records)
 
 
 def commit(client, done):
-    """Commit the client's position and empty `done`: {TopicPartition: first message it covers}.
+    """Commit the client's position and empty `done`: {TopicPartition: first record it covers}.
 
     At-least-once: the commit follows the work, so a crash in between repeats a batch and loses
     none. One that fails is tried again, at the latest before the end; nothing is begun until then.
     """
     try:
         if done:
-            client.commit(timeout_ms=5_000)
+            client.commit(timeout_ms=3_000)
             done.clear()
             client.resume(*client.paused())
     except KafkaError as error:
         if not client.paused():
-            say(f"warning: not committed yet: {', '.join(done.values())} ({error})", sys.stderr)
+            say(f"warning: not committed yet: {places(done.values())} ({error})", sys.stderr)
         client.pause(*client.assignment())
 
 
@@ -158,13 +163,12 @@ def process_messages(client, done, why, work_seconds):
         return
     users = []
     for partition, record in [emails.get_nowait() for _ in range(emails.qsize())]:
-        where = f"{record.topic} partition {record.partition} offset {record.offset}"
         email = (record.value or b"").decode(errors="replace")
         if email and "\ufffd" not in email:
             users.append(email)
         else:
-            say(f"warning: skipped {where}: not an email address in UTF-8", sys.stderr)
-        done.setdefault(partition, where)
+            say(f"warning: skipped {places([record])}: not an email address in UTF-8", sys.stderr)
+        done.setdefault(partition, record)
     if users:
         say(f"flushing {len(users)} users: {why}")
         say("processing message in queue buffer")
@@ -261,7 +265,7 @@ def main():
     if not emails.empty():
         say(f"a rebalance is under way: {emails.qsize()} users are left to the group")
     if done:
-        sys.exit(f"error: not committed, will be handled again: {', '.join(done.values())}")
+        sys.exit(f"error: not committed, will be handled again: {places(done.values())}")
     if consumer.error:
         why = getattr(consumer.error, "description", "")
         sys.exit(f"error: cannot read {args.topic} as {args.group}: {consumer.error} {why}")

@@ -119,6 +119,7 @@ def connect(topic, partitions):
         create_topic(topic, partitions)
         return KafkaProducer(
             bootstrap_timeout_ms=5_000,
+            linger_ms=5,  # sign-ups that come together travel together
             max_block_ms=10_000,
             delivery_timeout_ms=50_000,
             reconnect_backoff_max_ms=1_000,  # 30 s by default: too late for a broker that returns

@@ -81,7 +81,7 @@ def commit(consumer, done):
     """
     try:
         if done:
-            consumer.commit(timeout_ms=5_000)
+            consumer.commit(timeout_ms=3_000)
             done.clear()
             consumer.resume(*consumer.paused())
     except KafkaError as error:
@@ -90,14 +90,14 @@ def commit(consumer, done):
         consumer.pause(*consumer.assignment())
 
 
-def check(consumer, before):
+def check(consumer, before, empty_polls):
     """Say once what keeps messages away, and once that it is over; return what it is, in words."""
     trouble, state = "", consumer.group_metadata().state
     if consumer._cluster.unauthorized_topics:  # kafka-python only logs it, and waits
         raise TopicAuthorizationFailedError(*consumer._cluster.unauthorized_topics)
     if not consumer.metrics()["consumer-metrics"]["connection-count"]:
         trouble = "lost the broker"
-    elif state == MemberState.STABLE and not consumer.assignment():
+    elif empty_polls > 5 and state == MemberState.STABLE and not consumer.assignment():
         trouble = "no partition to read (no such topic, or other workers have them all)"
     elif state == MemberState.REBALANCING:
         # Else kafka-python 3.0 forgets a join that outlasts a poll(), for ever (as KAFKA-9815).
@@ -127,8 +127,8 @@ def consume(consumer, work_seconds):
             done.append(where)
         commit(consumer, done)
         empty_polls = 0 if polled else empty_polls + 1
-        if trouble or empty_polls % 5 == 4:  # a second: joining the group takes a moment
-            trouble = check(consumer, trouble)
+        if trouble or not polled:
+            trouble = check(consumer, trouble, empty_polls)
     commit(consumer, done)
     return done
 

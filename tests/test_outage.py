@@ -56,16 +56,21 @@ def test_an_idle_worker_stops_without_a_broker(start, signups, own_broker, scrip
 
 @both_workers
 def test_a_commit_that_failed_is_made_up_for(start, signups, own_broker, script, flags):
-    """Even when no further message comes: at the latest before the end."""
+    """Even when no further message comes. Until then nobody else is begun, and little is said."""
+    one_by_one = ["--max-batch-size", 1] if script == BATCH else []
     signups.publish(*users(0, 1))
-    worker = start(script, *flags, "--work-seconds", 0.5)
+    worker = start(script, *flags, *one_by_one)
     worker.wait_for("updating")
     own_broker.kill()
-    wait_until(lambda: worker.err, "a commit that fails")
+    wait_until(lambda: len(worker.err) == 2, "two warnings")
+    assert worker.begun == worker.finished == users(0)
     own_broker.start()
-    wait_until(lambda: signups.lag() == 0, "the commit that failed")
+    wait_until(lambda: signups.lag() == 0, "both users")
     assert worker.send(signal.SIGTERM).ended() == 0
     assert worker.finished == worker.begun == users(0, 1)
+    said = ["not committed yet", "lost the broker", "back again"]
+    assert [words in line for words, line in zip(said, worker.err)] == [True] * len(worker.err)
+    assert len(worker.err) == 3
 
 
 def test_the_producer_delivers_everything_across_an_outage(start, signups, own_broker):
@@ -107,3 +112,5 @@ def test_a_worker_finds_a_broker_that_comes_back(start, signups, own_broker, scr
     assert time.monotonic() - back_at < 12
     assert worker.send(signal.SIGTERM).ended() == 0
     assert worker.finished == users(0)
+    assert len(worker.err) == 2 and "lost the broker" in worker.err[0]
+    assert "back again" in worker.err[1]
