@@ -4,7 +4,7 @@ import signal
 import time
 
 import pytest
-from kit import BATCH, PRODUCER, STREAMING, assert_each_once, users, wait_until
+from kit import BATCH, PRODUCER, STREAMING, assert_each_once, tally, users, wait_until
 
 TALKATIVE = """
 import logging, sys
@@ -87,14 +87,35 @@ def test_a_join_that_outlasts_a_poll_is_not_forgotten(start, signups, script):
     signups.wait_for_members(1)
     busy = start(STREAMING, "--work-seconds", 1)
     signups.wait_for_members(2)
-    assert start(PRODUCER, "--partitions", 2, "--count", 10, "--delay", 0).ended() == 0
-    busy.wait_for("sending email")
-    signups.admin.create_partitions({signups.topic: 4})
-    wait_until(lambda: signups.members() == 0, "a rebalance")
+    for partitions in (2, 4, 6):  # it does not hang every time
+        flags = ["--partitions", partitions, "--count", 30, "--delay", 0]
+        assert start(PRODUCER, *flags).ended() == 0
+        busy.wait_for("sending email", times=busy.count("sending email") + 1)
+        signups.admin.create_partitions({signups.topic: partitions + 2})
+        wait_until(lambda: signups.members() == 0, "a rebalance")
+        signups.wait_for_members(2)
     assert busy.send(signal.SIGTERM).ended() == 0
     wait_until(lambda: signups.lag() == 0, "an empty topic")
     assert waiting.send(signal.SIGTERM).ended() == 0
-    assert_each_once(users(*range(10)), waiting, busy)
+    assert sum(tally(waiting, busy)[0].values()) == 90
+
+
+def test_a_second_worker_of_one_partition_waits(start, signups):
+    """It says so, once, and takes over when the first one goes."""
+    first = start(STREAMING, "--work-seconds", 0)
+    signups.wait_for_members(1)
+    second = start(STREAMING, "--work-seconds", 0)
+    idle = wait_until(lambda: [worker for worker in (first, second) if worker.err], "a warning")
+    assert len(idle) == 1 and "no partition to read" in idle[0].err[0]
+    [other] = {first, second} - {*idle}
+    signups.publish(*users(0))
+    other.wait_for("finished processing")
+    assert other.send(signal.SIGTERM).ended() == 0
+    signups.publish(*users(1))
+    idle[0].wait_for("finished processing")
+    assert idle[0].send(signal.SIGTERM).ended() == 0
+    assert_each_once(users(0, 1), first, second)
+    assert other.err == [] and len(idle[0].err) == 2 and "back again" in idle[0].err[1]
 
 
 @pytest.mark.parametrize("signups", [2], indirect=True, ids=["two partitions"])
