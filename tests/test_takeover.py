@@ -4,7 +4,7 @@ import signal
 import time
 
 import pytest
-from kit import BATCH, PRODUCER, STREAMING, assert_each_once, tally, users, wait_until
+from kit import BATCH, PRODUCER, STREAMING, assert_each_once, users, wait_until
 
 TALKATIVE = """
 import logging, sys
@@ -84,20 +84,17 @@ def test_a_join_that_outlasts_a_poll_is_not_forgotten(start, signups, script):
     """Partitions are added while another member is busy; kafka-python 3.0 alone hangs for ever."""
     flag = "--interval" if script == BATCH else "--work-seconds"
     waiting = start(script, flag, 0, code=ATTENTIVE)
-    signups.wait_for_members(1)
-    busy = start(STREAMING, "--work-seconds", 1)
-    signups.wait_for_members(2)
     for partitions in (2, 4, 6):  # it does not hang every time
-        flags = ["--partitions", partitions, "--count", 30, "--delay", 0]
+        busy = start(STREAMING, "--work-seconds", 1)
+        signups.wait_for_members(2)
+        flags = ["--partitions", partitions, "--count", 20, "--delay", 0]
         assert start(PRODUCER, *flags).ended() == 0
-        busy.wait_for("sending email", times=busy.count("sending email") + 1)
+        busy.wait_for("sending email")
         signups.admin.create_partitions({signups.topic: partitions + 2})
         wait_until(lambda: signups.members() == 0, "a rebalance")
-        signups.wait_for_members(2)
-    assert busy.send(signal.SIGTERM).ended() == 0
-    wait_until(lambda: signups.lag() == 0, "an empty topic")
+        assert busy.send(signal.SIGTERM).ended() == 0
+        wait_until(lambda: signups.lag() == 0, "an empty topic")
     assert waiting.send(signal.SIGTERM).ended() == 0
-    assert sum(tally(waiting, busy)[0].values()) == 90
 
 
 def test_a_second_worker_of_one_partition_waits(start, signups):
