@@ -1,4 +1,4 @@
-"""The same three jobs on other clients, for bench.py: `bench_peers.py CLIENT JOB TOPIC GROUP COUNT`.
+"""The three jobs on other clients: `bench_peers.py CLIENT JOB TOPIC GROUP COUNT`, for bench.py.
 
 Streaming commits after each message, batch after each 500 at most, both wait for the broker's
 answer; the producer checks every delivery, acks=all and idempotent. Everything else is as the
