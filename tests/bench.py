@@ -3,8 +3,8 @@
 Beside each script, in turn and on the same messages (one partition), runs the bare kafka-python
 loop that does the same job, and with --peers the same job on other clients: bench_peers.py says
 what exactly. Every process prints the same lines, to /dev/null (where latency is measured, to a
-pipe). Rates come from the group's committed offset, or from the end of the log for producers, from
-the first time it moved; so the start of a process does not count.
+pipe). Rates come from the group's committed offset, or from the end of the log for producers, and
+from when it begins to move: the start of a process does not count.
 
 All runs in an environment of its own, OUT/venv: made here, from bench-requirements.txt.
 """
@@ -32,7 +32,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 KIT, BARE = "this kit", "kafka-python"
 PEERS = ("confluent-kafka", "aiokafka", "faststream", "arroyo")
 JOBS = {"streaming": "streaming_worker.py", "batch": "batch_worker.py", "producer": "producer.py"}
-PERIOD = 0.05  # seconds between two looks at a process and its offset
+PERIOD = 0.02  # seconds between two looks at a process and its offset
 LIMIT = 600  # seconds that one run may take
 
 
@@ -42,8 +42,8 @@ class Size:
     def __init__(self, quick):
         self.goals = {
             "streaming": 2_000 if quick else 8_000,
-            "batch": 100_000 if quick else 300_000,
-            "producer": 20_000 if quick else 100_000,
+            "batch": 200_000 if quick else 500_000,
+            "producer": 50_000 if quick else 200_000,
         }
         self.load = {
             "streaming": 5_000 if quick else 100_000,
@@ -59,10 +59,10 @@ class Run:
 
     def __init__(self, samples):
         self.samples = samples
-        start, done, cpu, _ = next(sample for sample in samples if sample[1])
-        seconds, all_done, all_cpu, _ = samples[-1]
-        self.rate = (all_done - done) / max(seconds - start, PERIOD)
-        self.cpu_per_million = (all_cpu - cpu) / max(all_done - done, 1) * 1e6
+        start, _, cpu, _ = max(sample for sample in samples if not sample[1])
+        end, done, all_cpu, _ = samples[-1]
+        self.rate = done / (end - start)
+        self.cpu_per_million = (all_cpu - cpu) / done * 1e6
         self.peak = max(sample[3] for sample in samples)
 
 
@@ -245,11 +245,12 @@ def draw(path, races, loads, idle, stopped):
         )
     axes[1][0].set(title="resident MB over time", xlabel="% of the run", ylim=(0, 100))
     axes[1][0].legend()
-    latencies = {client: idle[job, client][2] for job, client in idle if job == "streaming"}
-    names = [name.replace("-", "-\n") for name in latencies]
-    axes[1][1].boxplot([[1000 * s for s in own] for own in latencies.values()], showfliers=False)
-    axes[1][1].set_xticks(range(1, len(names) + 1), names)
-    axes[1][1].set(title="streaming: sent to handled, ms", ylim=0)
+    latencies = {client: own[2] for (job, client), own in idle.items() if job == "streaming"}
+    for row, own in enumerate(reversed(latencies.values())):
+        axes[1][1].plot([1000 * s for s in own], [row] * len(own), ".", alpha=0.3)
+        axes[1][1].plot(1000 * statistics.median(own), row, "k|", markersize=20)
+    axes[1][1].set_yticks(range(len(latencies)), list(reversed(latencies)))
+    axes[1][1].set(title="streaming: sent to handled, ms", xlim=(0, None))
     for row, own in enumerate(stopped.values()):
         axes[1][2].plot(own, [row] * len(own), "o", alpha=0.5)
     axes[1][2].set_yticks(range(len(stopped)), list(stopped))

@@ -231,7 +231,7 @@ class Arroyo:
                 return steps(CommitOffsets(commit))
 
         config = build_kafka_consumer_configuration(
-            {}, bootstrap_servers=[SERVERS], group_id=group, auto_offset_reset="earliest"
+            {}, bootstrap_servers=[SERVERS], group_id=group, enable_auto_commit=False
         )
         StreamProcessor(KafkaConsumer(config), Topic(topic), Factory(), IMMEDIATE).run()
 
