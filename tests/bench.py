@@ -89,9 +89,7 @@ def start(bootstrap, arguments, stdout=subprocess.DEVNULL):
 
 def fill(signups, count):
     """Put `count` sign-ups into the topic, in big batches."""
-    producer = KafkaProducer(
-        bootstrap_servers=signups.bootstrap, linger_ms=20, batch_size=2**18, compression_type="gzip"
-    )
+    producer = KafkaProducer(bootstrap_servers=signups.bootstrap, linger_ms=20, batch_size=2**18)
     for number in range(count):
         email = f"user{number}@gmail.com".encode()
         producer.send(signups.topic, key=email, value=email)
