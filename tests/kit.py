@@ -179,9 +179,9 @@ class SignUps:
                     raise
                 time.sleep(0.1)
 
-    def publish(self, *values):
+    def publish(self, *values, **options):
         """Publish one message for each value (str, bytes or None) and wait until they are in."""
-        producer = KafkaProducer(**self.cluster, max_request_size=2_000_000)
+        producer = KafkaProducer(**self.cluster, max_request_size=2_000_000, **options)
         for value in values:
             value = value.encode() if isinstance(value, str) else value
             producer.send(self.topic, key=b"key", value=value)
