@@ -2,6 +2,8 @@
 
 import ast
 import collections
+import concurrent.futures
+import contextlib
 import os
 import pathlib
 import re
@@ -206,10 +208,35 @@ class SignUps:
         offsets = self.ask("list_partition_offsets", dict.fromkeys(wanted, OffsetSpec.LATEST))
         return {tp.partition: found.offset for tp, found in offsets.items()}
 
+    def offsets(self):
+        """Return {partition: offset that the group has committed}."""
+        offsets = self.ask("list_group_offsets", self.group)[self.group]
+        return {tp.partition: found.offset for tp, found in offsets.items()}
+
     def committed(self):
         """Return the sum of the group's committed offsets over all partitions."""
-        offsets = self.ask("list_group_offsets", self.group)[self.group]
-        return sum(found.offset for found in offsets.values())
+        return sum(self.offsets().values())
+
+    @contextlib.contextmanager
+    def never_set_back(self):
+        """Look at the committed offsets 20 times a second meanwhile: none may ever decrease."""
+        is_over, highest, set_back = threading.Event(), {}, []
+
+        def watch():
+            while not is_over.wait(0.05):
+                for partition, offset in self.offsets().items():
+                    if offset < highest.setdefault(partition, offset):
+                        set_back.append(f"{partition} from {highest[partition]} to {offset}")
+                    highest[partition] = offset
+
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            watching = pool.submit(watch)
+            try:
+                yield
+            finally:
+                is_over.set()
+        watching.result()
+        assert set_back == [], "partitions whose committed offset decreased"
 
     def lag(self):
         """Return how many messages the group has not committed yet."""
