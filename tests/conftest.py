@@ -21,10 +21,12 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave out the slow tests, unless all are wanted."""
-    slow = [item for item in items if item.get_closest_marker("slow") and not config.option.all]
-    config.hook.pytest_deselected(items=slow)
-    items[:] = [item for item in items if item not in slow]
+    """Leave out the slow tests, or, if all are wanted, begin with them: they run beside the rest."""
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    others = [item for item in items if item not in slow]
+    if not config.option.all:
+        config.hook.pytest_deselected(items=slow)
+    items[:] = [*slow, *others] if config.option.all else others
 
 
 def pytest_configure(config):

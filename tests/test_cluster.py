@@ -67,13 +67,12 @@ def is_in_sync(signups):
 @pytest.mark.slow
 def test_each_broker_of_three_dies_in_turn(start, cluster, replicated):
     """Whether it leads a partition or coordinates the group: work goes on within 15 s."""
-    count = 2_000
     workers = [
         start(STREAMING, "--work-seconds", 0.01, signups=replicated),
         start(BATCH, "--work-seconds", 0.1, "--interval", 1, signups=replicated),
     ]
     replicated.wait_for_members(2)
-    producer = start(PRODUCER, "--count", count, "--delay", 0.05, signups=replicated)
+    producer = start(PRODUCER, "--count", 1_000_000, "--delay", 0.05, signups=replicated)
     for broker in cluster.brokers.values():
         producer.wait_for("Published", times=producer.count("Published") + 20)
         wait_until(lambda: is_in_sync(replicated), "three replicas")
