@@ -21,7 +21,7 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave out the slow tests, or, if all are wanted, begin with them: they run beside the rest."""
+    """Leave out the slow tests or, if all are wanted, begin with them."""
     slow = [item for item in items if item.get_closest_marker("slow")]
     others = [item for item in items if item not in slow]
     if not config.option.all:
