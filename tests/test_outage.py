@@ -1,11 +1,10 @@
 """The broker goes away. Each test has a broker of its own, and kills it."""
 
-import re
 import signal
 import time
 
 import pytest
-from kit import BATCH, PRODUCER, STREAMING, SignUps, users, wait_until
+from kit import BATCH, PRODUCER, STREAMING, SignUps, assert_each_once, users, wait_until
 
 OUTAGE = 12  # seconds: the outage itself, not a wait for anything; backoff grows meanwhile
 both_workers = pytest.mark.parametrize(
@@ -22,14 +21,22 @@ def signups(own_broker):
     signups.close()
 
 
+stopped_soon_or_late = pytest.mark.parametrize(
+    "is_noticed", [False, True], ids=["stopped at once", "stopped once it has noticed"]
+)
+
+
 @both_workers
+@stopped_soon_or_late
 def test_a_stop_that_cannot_commit_says_what_will_be_repeated(
-    start, signups, own_broker, script, flags
+    start, signups, own_broker, script, flags, is_noticed
 ):
     signups.publish(*users(0))
     worker = start(script, *flags)
     worker.wait_for("updating")
     own_broker.kill()
+    if is_noticed:
+        wait_until(lambda: worker.err, "a commit that failed")
     stopped_at = time.monotonic()
     assert worker.send(signal.SIGTERM).ended() == 1
     assert time.monotonic() - stopped_at < 15
@@ -45,14 +52,58 @@ def test_a_stop_that_cannot_commit_says_what_will_be_repeated(
 
 
 @both_workers
-def test_an_idle_worker_stops_without_a_broker(start, signups, own_broker, script, flags):
+@stopped_soon_or_late
+def test_an_idle_worker_stops_without_a_broker(
+    start, signups, own_broker, script, flags, is_noticed
+):
     worker = start(script, *flags)
     signups.wait_for_members(1)
     own_broker.kill()
+    if is_noticed:
+        wait_until(lambda: worker.err, "a worker that has lost the broker")
     stopped_at = time.monotonic()
     assert worker.send(signal.SIGTERM).ended() == 0
     assert time.monotonic() - stopped_at < 15
     assert [line for line in worker.err if "lost the broker" not in line] == []
+
+
+def test_a_buffer_is_not_lost_by_a_stop_without_a_broker(start, signups, own_broker):
+    signups.publish(*users(*range(5)))
+    worker = start(BATCH, "--interval", 600)
+    worker.wait_for("received a message", times=5)
+    own_broker.kill()
+    wait_until(lambda: worker.err, "a worker that has lost the broker")
+    stopped_at = time.monotonic()
+    worker.send(signal.SIGTERM).ended(seconds=15)
+    print(f"stopped after {time.monotonic() - stopped_at:.1f} s")
+    own_broker.start()
+    again = start(BATCH, "--interval", 0.2)
+    wait_until(lambda: signups.lag() == 0, "an empty topic")
+    assert again.send(signal.SIGTERM).ended() == 0
+    assert sorted(again.finished) == users(*range(5))
+
+
+@both_workers
+def test_an_outage_in_the_middle_of_work_is_outlasted(start, signups, own_broker, script, flags):
+    """The worker says once that the broker is lost, and once that it is back."""
+    count = 300
+    small = ["--max-batch-size", 20] if script == BATCH else []
+    signups.publish(*users(*range(count)))
+    worker = start(script, *flags, *small, "--work-seconds", 0.02)
+    wait_until(lambda: len(worker.finished) > 30, "work")
+    own_broker.kill()
+    time.sleep(6)  # the outage itself, not a wait for anything
+    own_broker.start()
+    back_at, finished = time.monotonic(), len(worker.finished)
+    assert finished < count
+    wait_until(lambda: len(worker.finished) > finished, "the next user", seconds=10)
+    print(f"the next user was finished {time.monotonic() - back_at:.1f} s after the return")
+    wait_until(lambda: signups.lag() == 0, "an empty topic")
+    assert worker.send(signal.SIGTERM).ended() == 0
+    assert_each_once(users(*range(count)), worker)
+    said = ["not committed yet", "lost the broker", "back again"]
+    assert [words for line in worker.err for words in said if words in line] in (said, said[1:])
+    assert len(worker.err) <= 3
 
 
 @both_workers
@@ -87,19 +138,26 @@ def test_the_producer_delivers_everything_across_an_outage(start, signups, own_b
     assert producer.count("Published message") == 100
 
 
-def test_without_a_broker_the_producer_names_what_was_not_delivered(start, signups, own_broker):
-    producer = start(PRODUCER, "--count", 100_000, "--delay", 0.01)
+@pytest.mark.parametrize(
+    ("count", "signals"),
+    [(100_000, [signal.SIGINT] * 2), (100_000, []), (60, [])],
+    ids=["stopped", "by itself in the middle", "by itself in the end"],
+)
+def test_without_a_broker_the_producer_names_what_was_not_delivered(
+    start, signups, own_broker, count, signals
+):
+    producer = start(PRODUCER, "--count", count, "--delay", 0.01)
     producer.wait_for("Published message", times=20)
     own_broker.kill()
     said = producer.count("Published message")
-    producer.send(signal.SIGINT, signal.SIGINT)
-    assert producer.ended(seconds=75) == 1
+    assert producer.send(*signals).ended(seconds=75) == 1
     own_broker.start()
     published = producer.emails("Published message")
     named = [line.split()[3].rstrip(":") for line in producer.err if "not delivered: " in line]
     assert published + named == users(*range(len(published) + len(named)))
     assert set(published) <= {value.decode() for value in signups.log()}
-    assert said <= len(published) and re.search(r"\d+ of \d+ messages were not", producer.err[-1])
+    assert said <= len(published)
+    assert f"error: {len(named)} of {len(published + named)} messages were not" in producer.err[-1]
 
 
 @both_workers
