@@ -73,7 +73,7 @@ def wait_for(fact, seconds):
 
 
 def publish(producer, topic, count, delay):
-    """Send `count` sign-ups, `delay` seconds apart, until a signal; wait for the answers.
+    """Send `count` sign-ups, `delay` seconds apart, until a signal or a failure; wait for answers.
 
     Return how many were sent, and those that were not delivered, as {email: error}.
     """
@@ -88,16 +88,19 @@ def publish(producer, topic, count, delay):
         del waiting[email]
 
     try:
-        while sent < count and not is_shutting_down:
+        while sent < count and not failed and not is_shutting_down:
             email = f"user{sent}@gmail.com"
             sent, waiting[email] = sent + 1, "no answer from the broker"
             future = producer.send(topic, key=email.encode(), value=email.encode())
             future.add_callback(confirm, email).add_errback(fail, email)
             wait_for(lambda: is_shutting_down, delay)
         wait_for(lambda: not waiting, 1)  # not flush(): its limit is for each batch anew
+        patience = 10 if failed else 60  # seconds; the first to fail has had 50 already
         if waiting:
-            say(f"waiting up to 60 s for the broker to acknowledge {len(waiting)} messages")
-        wait_for(lambda: not waiting, 60)
+            say(
+                f"waiting {patience} s at most for the broker to acknowledge {len(waiting)} messages"
+            )
+        wait_for(lambda: not waiting, patience)
         producer.close(timeout=1)
     except KafkaError as error:
         say(f"error: {error}", sys.stderr)
