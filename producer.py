@@ -97,9 +97,7 @@ def publish(producer, topic, count, delay):
         wait_for(lambda: not waiting, 1)  # not flush(): its limit is for each batch anew
         patience = 10 if failed else 60  # seconds; the first to fail has had 50 already
         if waiting:
-            say(
-                f"waiting {patience} s at most for the broker to acknowledge {len(waiting)} messages"
-            )
+            say(f"waiting up to {patience} s for {len(waiting)} messages to be acknowledged")
         wait_for(lambda: not waiting, patience)
         producer.close(timeout=1)
     except KafkaError as error:
