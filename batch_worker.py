@@ -31,10 +31,10 @@ for name in SETTINGS.split():
     if name in os.environ:
         CLUSTER[name[len("KAFKA_") :].lower()] = os.environ[name]
 HINTS = {  # what kafka-python's log says of a connection that failed: what to check
+    r"REFUSED|DNS|int\(\)": "no broker there, check host, port and the address it advertises",
     r"Sasl|version=\(": "authentication failed, check KAFKA_SASL_ mechanism, username, password",
     "CERTIFICATE|X509|Errno 2": "certificate not trusted, check KAFKA_SSL_CAFILE",
     "frame|SSL|socket": "not the protocol of that port, check KAFKA_SECURITY_PROTOCOL",
-    r"REFUSED|DNS|int\(\)": "no broker there, check host and port",
 }
 
 is_shutting_down = False
