@@ -61,7 +61,7 @@ def test_quoted_code_is_in_a_script(quote):
         assert any(f"\n{text}" in whole for text in depths), f"in no script:\n{part}"
 
 
-@pytest.mark.parametrize("setting", set(re.findall(r"`([^`]*\w+_ms=[^`]*)`", PROSE)))
+@pytest.mark.parametrize("setting", sorted(set(re.findall(r"`([^`]*\w+_ms=[^`]*)`", PROSE))))
 def test_quoted_calls_and_settings_are_in_a_script(setting):
     assert setting in source(STREAMING) or setting in source(BATCH)
 
