@@ -18,7 +18,7 @@ import threading
 import time
 from queue import SimpleQueue as Queue  # in C; the other costs 7 % of the throughput
 
-from kafka import KafkaConsumer
+from kafka import ConsumerRebalanceListener, KafkaConsumer
 from kafka.errors import KafkaError, RetriableError, TopicAuthorizationFailedError
 from kafka.structs import MemberState
 
@@ -180,6 +180,22 @@ def process_messages(client, done, why, work_seconds):
     commit(client, done)
 
 
+class Rebalance(ConsumerRebalanceListener):
+    """Makes `consumer` forget an offset it asked for before a rebalance; kafka-python 3.0 keeps it.
+
+    When the same partitions come back, it would begin there: with what others did in between.
+    """
+
+    def __init__(self, consumer):
+        self.consumer = consumer
+
+    def on_partitions_assigned(self, assigned):
+        self.consumer._coordinator._offset_fetch_futures.clear()
+
+    def on_partitions_revoked(self, revoked):
+        pass
+
+
 def connect(topic, group):
     """Return a member of `group` that reads `topic`; end the program if there is no broker."""
     for name in SETTINGS.split():
@@ -191,8 +207,7 @@ def connect(topic, group):
     logger, log = logging.getLogger("kafka"), io.StringIO()
     logger.addHandler(handler := logging.StreamHandler(log))
     try:
-        return KafkaConsumer(
-            topic,
+        consumer = KafkaConsumer(
             group_id=group,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
@@ -203,6 +218,8 @@ def connect(topic, group):
             reconnect_backoff_max_ms=1_000,  # 30 s by default: too late for a broker that returns
             **CLUSTER,
         )
+        consumer.subscribe([topic], listener=Rebalance(consumer))
+        return consumer
     except Exception as error:
         if is_shutting_down:
             sys.exit(say("End of the program. I was killed gracefully"))

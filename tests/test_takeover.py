@@ -20,6 +20,21 @@ def attentive(self, *topics, **settings):
 KafkaConsumer.__init__ = attentive
 __import__(sys.argv.pop(1)).main()
 """
+LAGGING = """
+import sys
+from kafka import KafkaConsumer
+from kafka.coordinator.consumer import ConsumerCoordinator
+fetch, init = ConsumerCoordinator._send_offset_fetch_request, KafkaConsumer.__init__
+async def late(self, partitions):
+    answer = await fetch(self, partitions)
+    print("fetched the offset", flush=True)
+    await self._net.sleep(5)
+    return answer
+def last(self, *topics, **settings):
+    init(self, *topics, **settings, client_id="zz, the last that the assignor thinks of")
+ConsumerCoordinator._send_offset_fetch_request, KafkaConsumer.__init__ = late, last
+__import__(sys.argv.pop(1)).main()
+"""
 
 
 @pytest.mark.parametrize(
@@ -95,6 +110,22 @@ def test_a_join_that_outlasts_a_poll_is_not_forgotten(start, signups, script):
         assert busy.send(signal.SIGTERM).ended() == 0
         wait_until(lambda: signups.lag() == 0, "an empty topic")
     assert waiting.send(signal.SIGTERM).ended() == 0
+
+
+@pytest.mark.parametrize("script", [STREAMING, BATCH])
+def test_an_offset_fetched_before_a_rebalance_is_not_used_after_it(start, signups, script):
+    """Its answer is slow; kafka-python 3.0 alone keeps it until it gets the partition again."""
+    lagging = start(script, code=LAGGING)
+    lagging.wait_for("fetched the offset")
+    other = start(STREAMING, "--work-seconds", 0)
+    signups.wait_for_members(2)
+    signups.publish(*users(0))
+    other.wait_for("finished processing")
+    assert other.send(signal.SIGTERM).ended() == 0
+    signups.publish(*users(1))
+    lagging.wait_for("finished processing")
+    assert lagging.send(signal.SIGTERM).ended() == 0
+    assert_each_once(users(0, 1), other, lagging)
 
 
 def test_a_second_worker_of_one_partition_waits(start, signups):
