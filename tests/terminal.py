@@ -11,6 +11,7 @@ from kit import LIMIT
 PROMPT = "$ "
 KEYS = re.compile(r"\^([C\\])")
 ELISION = "..."
+KEY_SECONDS = 0.07  # between two presses of Ctrl+C; signals that come at once are merged into one
 
 
 def pattern(line):
@@ -41,7 +42,7 @@ class Terminal:
 
     def close(self):
         """Close the window: SIGHUP for whatever runs in it. Wait for the end of all of it."""
-        processes = self.process.children(recursive=True)
+        processes = self.process.children(recursive=True) if self.process.is_running() else []
         self.shell.close(force=True)
         for process in psutil.wait_procs(processes, timeout=LIMIT)[1]:
             process.kill()
@@ -54,10 +55,10 @@ class Terminal:
             return None
         return PROMPT if end else KEYS.sub("", self.shell.before).replace(" (core dumped)", "")
 
-    def play(self, transcript, pace=0.07):
+    def play(self, transcript, pace=0):
         """Do what the transcript says; fail if the terminal shows anything else.
 
-        `$ ` is typed after, ^C and ^\\ are pressed where they are shown, keys `pace` seconds apart.
+        Whatever follows `$ ` is typed, one key every `pace` seconds; ^C and ^\\ are pressed.
         """
         is_skipping = False
         for line in transcript.splitlines():
@@ -70,12 +71,14 @@ class Terminal:
                     self.skipped.append(found)
                 is_skipping = False
             for key in keys:
-                time.sleep(pace)
+                time.sleep(KEY_SECONDS)
                 self.shell.sendcontrol(key.lower())
             if line.startswith(PROMPT):
                 self.expect(PROMPT, is_skipping)
-                self.shell.sendline(line[len(PROMPT) :])
                 line = line[len(PROMPT) :]
+                for key in line + "\n":
+                    time.sleep(pace)
+                    self.shell.send(key)
                 is_skipping = False
             self.expect(KEYS.sub("", line), is_skipping)
             is_skipping = False
