@@ -1,6 +1,7 @@
 """README.md cannot rot: transcripts are played, quotes, tables, links and commands are tried."""
 
 import ast
+import html
 import json
 import os
 import pathlib
@@ -138,6 +139,25 @@ def test_a_link_leads_somewhere(target):
         assert target[1:] in [slug(heading) for heading in SECTIONS]
     else:
         assert target.startswith("https://") or (ROOT / target).exists()
+
+
+@pytest.mark.parametrize(("name", "indices"), [("ctrl-c", [0, 1]), ("last-flush", [3, 4])])
+def test_a_recording_shows_the_transcripts(name, indices):
+    """Run tests/record.py again if not. Long lines are wrapped there."""
+    picture = html.unescape(re.sub("<[^>]*>", "\n", source(f".github/{name}.svg")))
+    third = [transcript for terminal, transcript in scenes() if terminal == "Terminal 3"]
+    lines = "".join(third[index] for index in indices).splitlines()
+    lines = [KEYS.sub("", line) for line in lines if ELISION not in line]
+    assert [line for line in lines if line[:70] not in picture] == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_measured_rows_are_those_of_the_picture(theme):
+    named = set(re.findall(r"([\d,]+) (?:rows a second|in batches of)", PROSE))
+    assert len(named) == 3
+    assert [
+        number for number in named if number not in source(f".github/batches-{theme}.svg")
+    ] == []
 
 
 def check_compose(*words):
