@@ -56,7 +56,8 @@ def create_topic(topic, partitions):
     response = admin.create_topics({topic: {"num_partitions": partitions}}, raise_errors=False)
     error = response["topics"][0]
     if error["error_code"]:  # often: that it is there already, or that we have no right to create
-        found = len(admin.describe_topics([topic])[0]["partitions"])
+        # A topic that was created a moment ago is described as one without partitions at first.
+        found = wait_for(lambda: len(admin.describe_topics([topic])[0]["partitions"]), 2)
         if not found:
             sys.exit(f"error: cannot create the topic {topic}: {error['error_message'] or error}")
         say(f"Topic {topic} is already created")
@@ -66,10 +67,11 @@ def create_topic(topic, partitions):
 
 
 def wait_for(fact, seconds):
-    """Wait until `fact()` is true, `seconds` at most."""
+    """Wait until `fact()` is true, `seconds` at most; return its last value."""
     end = time.monotonic() + seconds
-    while not fact() and (left := end - time.monotonic()) > 0:
+    while not (value := fact()) and (left := end - time.monotonic()) > 0:
         time.sleep(min(left, 0.05))
+    return value
 
 
 def publish(producer, topic, count, delay):

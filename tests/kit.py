@@ -52,7 +52,7 @@ class Script:
     def __init__(self, script, *arguments, bootstrap, code=None, env=(), **options):
         command = [sys.executable, *(["-c", code, script[:-3]] if code else [ROOT / script])]
         self.name = script
-        self.out, self.err = [], []
+        self.out, self.err, self.timeline = [], [], []
         self.process = subprocess.Popen(
             [*map(str, command), *map(str, arguments)],
             stdin=subprocess.DEVNULL,
@@ -72,11 +72,12 @@ class Script:
         for reader in self.readers:
             reader.start()
 
-    @staticmethod
-    def read(stream, lines):
+    def read(self, stream, lines):
         """Collect the lines of a stream as they come, until its end."""
         with stream:
-            lines.extend(stream)
+            for line in stream:
+                lines.append(line)
+                self.timeline.append((time.monotonic(), line))
 
     def count(self, text):
         """Return how many lines of the standard output hold `text` by now."""

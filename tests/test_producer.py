@@ -5,6 +5,19 @@ import signal
 import pytest
 from kit import PRODUCER, users
 
+TWICE = """
+import sys
+from kafka.admin import KafkaAdminClient
+create = KafkaAdminClient.create_topics
+def twice(*arguments, **options):
+    create(*arguments, **options)
+    return create(*arguments, **options)
+KafkaAdminClient.create_topics = twice
+producer = __import__(sys.argv[1])
+for number in range(20):
+    producer.create_topic(f"{sys.argv[3]}-{number}", 30)
+"""
+
 
 def published(producer):
     """Return the emails that the producer called published, in order."""
@@ -56,3 +69,10 @@ def test_another_number_of_partitions_is_named(start, signups):
     assert producer.ended() == 0
     assert len(producer.err) == 1
     assert "2 partitions" in producer.err[0] and "3" in producer.err[0]
+
+
+def test_a_topic_that_was_created_a_moment_ago_is_taken_as_it_is(start, signups):
+    """It exists, but for a moment the broker describes it as one without partitions."""
+    producer = start(PRODUCER, code=TWICE)
+    assert producer.ended() == 0
+    assert producer.count("is already created") == 20
