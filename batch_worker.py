@@ -72,7 +72,7 @@ def check(consumer, before, empty_polls):
     trouble, state = "", consumer.group_metadata().state
     if consumer._cluster.unauthorized_topics:  # kafka-python only logs it, and waits
         raise TopicAuthorizationFailedError(*consumer._cluster.unauthorized_topics)
-    if not consumer.metrics()["consumer-metrics"]["connection-count"]:
+    if not any(broker.connected for broker in list(consumer._manager._conns.values())):
         trouble = "lost the broker"
     elif empty_polls > 5 and state == MemberState.STABLE and not consumer.assignment():
         trouble = "no partition to read (no such topic, or other workers have them all)"

@@ -10,7 +10,7 @@ from broker import Broker, free_port
 from kit import Script, SignUps
 from secure import SecureBroker
 
-for number in (signal.SIGINT, signal.SIGHUP):  # ignored under nohup or `&`: not for our children
+for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):  # ignored under nohup and `&`
     signal.signal(number, signal.default_int_handler)
 
 

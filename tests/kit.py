@@ -162,6 +162,7 @@ class SignUps:
         self.admin = KafkaAdminClient(**self.cluster, reconnect_backoff_max_ms=500)
         if partitions:
             self.admin.create_topics({self.topic: {"num_partitions": partitions}})
+            wait_until(lambda: len(self.ends()) == partitions, "the new topic")
 
     def close(self):
         self.admin.close()
