@@ -182,6 +182,7 @@ class SignUps:
                 if time.monotonic() > deadline:
                     raise
                 time.sleep(0.1)
+                self.admin._manager.cluster._coordinators.clear()  # else remembered for ever
 
     def publish(self, *values, **options):
         """Publish one message for each value (str, bytes or None) and wait until they are in."""
