@@ -140,8 +140,11 @@ def test_the_producer_delivers_everything_across_an_outage(start, signups, own_b
 
 @pytest.mark.parametrize(
     ("count", "signals"),
-    [(100_000, [signal.SIGINT] * 2), (100_000, []), (60, [])],
-    ids=["stopped", "by itself in the middle", "by itself in the end"],
+    [
+        pytest.param(100_000, [signal.SIGINT] * 2, id="stopped"),
+        pytest.param(100_000, [], id="by itself in the middle", marks=pytest.mark.slow),
+        pytest.param(60, [], id="by itself in the end", marks=pytest.mark.slow),
+    ],
 )
 def test_without_a_broker_the_producer_names_what_was_not_delivered(
     start, signups, own_broker, count, signals
