@@ -219,6 +219,7 @@ def connect(topic, group):
             **CLUSTER,
         )
         consumer.subscribe([topic], listener=Rebalance(consumer))
+        consumer.partitions_for_topic(topic)  # a member that does not know them joins twice
         return consumer
     except Exception as error:
         if is_shutting_down:
