@@ -21,7 +21,9 @@ import sys
 from kafka import KafkaConsumer
 init = KafkaConsumer.__init__
 def impatient(self, *topics, **settings):
-    init(self, *topics, **{**settings, "max_poll_interval_ms": 2_000})
+    # The client looks at the poll interval once per heartbeat.
+    settings.update(max_poll_interval_ms=2_000, heartbeat_interval_ms=500)
+    init(self, *topics, **settings)
 KafkaConsumer.__init__ = impatient
 __import__(sys.argv.pop(1)).main()
 """
