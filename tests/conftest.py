@@ -10,8 +10,9 @@ from broker import Broker, free_port
 from kit import Script, SignUps
 from secure import SecureBroker
 
-for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):  # ignored under nohup and `&`
-    signal.signal(number, signal.default_int_handler)
+for name in ("SIGINT", "SIGHUP", "SIGQUIT"):  # ignored under nohup and `&`
+    if hasattr(signal, name):
+        signal.signal(getattr(signal, name), signal.default_int_handler)
 
 
 def pytest_addoption(parser):

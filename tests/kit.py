@@ -7,6 +7,7 @@ import contextlib
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -20,6 +21,10 @@ from kafka.errors import KafkaError
 ROOT = pathlib.Path(__file__).parents[1]
 STREAMING, BATCH, PRODUCER = "streaming_worker.py", "batch_worker.py", "producer.py"
 FAREWELL = "End of the program. I was killed gracefully"
+POSIX = os.name == "posix"
+STOPS = (  # the signals that a worker stops for; Windows can send one process this one only
+    [signal.SIGINT, signal.SIGTERM, signal.SIGHUP] if POSIX else [signal.CTRL_BREAK_EVENT]
+)
 LIMIT = 60  # seconds that any fact may take to come true
 SECURITY = {  # of a broker that the environment names, for our own clients
     name[len("KAFKA_") :].lower(): value
@@ -62,6 +67,7 @@ class Script:
             cwd=ROOT,
             encoding="utf-8",
             start_new_session=True,
+            creationflags=0 if POSIX else subprocess.CREATE_NEW_PROCESS_GROUP,
             **options,
         )
         self.readers = [

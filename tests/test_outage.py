@@ -22,7 +22,11 @@ def signups(own_broker):
 
 
 stopped_soon_or_late = pytest.mark.parametrize(
-    "is_noticed", [False, True], ids=["stopped at once", "stopped once it has noticed"]
+    "is_noticed",
+    [
+        pytest.param(False, id="stopped at once", marks=pytest.mark.slow),
+        pytest.param(True, id="stopped once it has noticed"),
+    ],
 )
 
 
@@ -138,12 +142,13 @@ def test_the_producer_delivers_everything_across_an_outage(start, signups, own_b
     assert producer.count("Published message") == 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("count", "signals"),
     [
         pytest.param(100_000, [signal.SIGINT] * 2, id="stopped"),
-        pytest.param(100_000, [], id="by itself in the middle", marks=pytest.mark.slow),
-        pytest.param(60, [], id="by itself in the end", marks=pytest.mark.slow),
+        pytest.param(100_000, [], id="by itself in the middle"),
+        pytest.param(60, [], id="by itself in the end"),
     ],
 )
 def test_without_a_broker_the_producer_names_what_was_not_delivered(

@@ -1,12 +1,11 @@
 """Starting: no broker, a stop while connecting, bad flags, help, import."""
 
-import signal
 import subprocess
 import sys
 import time
 
 import pytest
-from kit import BATCH, PRODUCER, ROOT, STREAMING, Script
+from kit import BATCH, PRODUCER, ROOT, STOPS, STREAMING, Script
 
 every_script = pytest.mark.parametrize("script", [PRODUCER, STREAMING, BATCH])
 BAD_FLAGS = {
@@ -26,7 +25,7 @@ def test_without_a_broker_one_line_says_so(nowhere, script):
 
 
 @every_script
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+@pytest.mark.parametrize("number", STOPS, ids=lambda number: number.name)
 def test_a_stop_while_connecting_is_a_graceful_stop(nowhere, script, number):
     worker = Script(script, bootstrap=nowhere)
     worker.wait_for("starting")

@@ -1,17 +1,15 @@
 """A graceful stop loses nobody and emails nobody twice."""
 
-import signal
 import time
 
 import pytest
-from kit import BATCH, FAREWELL, STREAMING, assert_each_once, users
+from kit import BATCH, FAREWELL, STOPS, STREAMING, assert_each_once, users
 
-SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 both_workers = pytest.mark.parametrize("script", [STREAMING, BATCH])
 
 
 @both_workers
-@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+@pytest.mark.parametrize("number", STOPS, ids=lambda number: number.name)
 def test_an_idle_worker_stops_within_a_second(start, signups, script, number):
     worker = start(script)
     signups.wait_for_members(1)
@@ -27,7 +25,7 @@ def test_streaming_finishes_the_message_in_hand_and_begins_no_other(start, signu
     signups.publish(*users(0, 1, 2))
     worker = start(STREAMING)
     worker.wait_for("sending email", times=2)
-    worker.send(*[signal.SIGINT] * 5)
+    worker.send(*[STOPS[0]] * 5)
     assert worker.ended() == 0
     assert worker.finished == worker.begun == users(0, 1)
     assert worker.count("shutting down: finishing") == 1
@@ -39,18 +37,18 @@ def test_streaming_finishes_the_message_in_hand_and_begins_no_other(start, signu
 def test_streaming_stops_go_on_where_the_last_stopped(start, signups, step):
     signups.publish(*users(*range(7)))
     workers = []
-    for number in [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]:
+    for number in (STOPS * 3)[:3]:
         workers.append(start(STREAMING, "--work-seconds", 0.2))
         workers[-1].wait_for(step, times=2)
         assert workers[-1].send(number, number).ended() == 0
     last = start(STREAMING, "--work-seconds", 0.1)
     last.wait_for("finished processing message")
-    assert last.send(signal.SIGTERM).ended() == 0
+    assert last.send(STOPS[-1]).ended() == 0
     assert [email for worker in [*workers, last] for email in worker.begun] == users(*range(7))
     assert signups.lag() == 0
 
 
-@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+@pytest.mark.parametrize("number", STOPS, ids=lambda number: number.name)
 def test_batch_flushes_its_buffer(start, signups, number):
     signups.publish(*users(*range(10)))
     worker = start(BATCH, "--interval", 600)
@@ -66,7 +64,7 @@ def test_batch_finishes_the_batch_in_hand_once(start, signups, step):
     signups.publish(*users(*range(20)))
     worker = start(BATCH, "--interval", 0.5)
     worker.wait_for(step)
-    worker.send(*[signal.SIGINT] * 6)
+    worker.send(*[STOPS[0]] * 6)
     assert worker.ended() == 0
     emailed = worker.begun
     assert worker.finished == emailed == users(*range(20))
@@ -78,7 +76,7 @@ def test_batch_flushes_a_full_buffer_at_once_and_keeps_it_bounded(start, signups
     signups.publish(*users(*range(20_000)))
     worker = start(BATCH, "--interval", 600, "--max-batch-size", 100, "--work-seconds", 0.2)
     worker.wait_for("finished processing messages", times=3)
-    assert worker.send(signal.SIGTERM).ended() == 0
+    assert worker.send(STOPS[-1]).ended() == 0
     batches = [int(line.split()[1]) for line in worker.out if line.startswith("flushing")]
     assert batches[:3] == [100, 100, 100] and max(batches) == 100
     assert worker.count("received a message") == sum(batches) == signups.committed()
@@ -91,7 +89,7 @@ def test_batch_flushes_every_interval_and_prints_nothing_without_users(start, si
     for number in range(3):
         signups.publish(*users(number))
         worker.wait_for("finished processing messages", times=number + 1)
-    assert worker.send(signal.SIGTERM).ended() == 0
+    assert worker.send(STOPS[-1]).ended() == 0
     assert worker.count("processing message in queue buffer") == 3
     assert worker.count("every 0.2 s") == 3
     assert worker.finished == users(0, 1, 2)
