@@ -47,7 +47,7 @@ class SecureBroker(Broker):
                 "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,"
                 "SASL_SSL:SASL_SSL",
                 "ssl.keystore.type": "PEM",
-                "ssl.keystore.location": self.data / "server.pem",
+                "ssl.keystore.location": (self.data / "server.pem").as_posix(),
                 "sasl.enabled.mechanisms": ",".join(MODULES),
                 "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
                 "super.users": "User:ANONYMOUS",
