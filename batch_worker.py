@@ -18,18 +18,13 @@ import threading
 import time
 from queue import SimpleQueue as Queue  # in C; the other costs 7 % of the throughput
 
-from kafka import ConsumerRebalanceListener, KafkaConsumer
-from kafka.errors import KafkaError, RetriableError, TopicAuthorizationFailedError
+from kafka import ConsumerRebalanceListener, KafkaConsumer, errors
 from kafka.structs import MemberState
 
 SETTINGS = (
     "KAFKA_BOOTSTRAP_SERVERS KAFKA_SECURITY_PROTOCOL KAFKA_SASL_MECHANISM "
     "KAFKA_SASL_PLAIN_USERNAME KAFKA_SASL_PLAIN_PASSWORD KAFKA_SSL_CAFILE"
 )
-CLUSTER = {"bootstrap_servers": "localhost:9092", "security_protocol": "PLAINTEXT"}
-for name in SETTINGS.split():
-    if name in os.environ:
-        CLUSTER[name[len("KAFKA_") :].lower()] = os.environ[name]
 HINTS = {  # what kafka-python's log says of a connection that failed: what to check
     r"REFUSED|DNS|int\(\)": "no broker there, check host, port and the address it advertises",
     r"Sasl|version=\(": "authentication failed, check KAFKA_SASL_ mechanism, username, password",
@@ -59,29 +54,27 @@ def say(line, stream=None):
 
 def pretend_to_work(seconds):
     """Take `seconds`, where a real worker would call its mail server or its database."""
-    end, is_announced = time.monotonic() + seconds, is_shutting_down
+    end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
+        was_shutting_down = is_shutting_down
         time.sleep(min(left, 0.1))
-        if is_shutting_down and not is_announced:
-            is_announced = True
+        if is_shutting_down and not was_shutting_down:
             say("shutting down: finishing this batch first")
 
 
-def check(consumer, before, empty_polls):
-    """Say once what keeps messages away, and once that it is over; return what it is, in words."""
-    trouble, state = "", consumer.group_metadata().state
-    if consumer._cluster.unauthorized_topics:  # kafka-python only logs it, and waits
-        raise TopicAuthorizationFailedError(*consumer._cluster.unauthorized_topics)
-    if not any(broker.connected for broker in list(consumer._manager._conns.values())):
-        trouble = "lost the broker"
-    elif empty_polls > 5 and state == MemberState.STABLE and not consumer.assignment():
-        trouble = "no partition to read (no such topic, or other workers have them all)"
-    elif state == MemberState.REBALANCING:
-        # Else kafka-python 3.0 forgets a join that outlasts a poll(), for ever (as KAFKA-9815).
-        consumer._coordinator.request_rejoin()
-    if trouble != before:
-        say(f"warning: {trouble}: waiting" if trouble else "back again: going on", sys.stderr)
-    return trouble
+def place(record):
+    """Return where a record is, in words."""
+    return f"{record.topic} partition {record.partition} offset {record.offset}"
+
+
+def read(record):
+    """Return the email address that a record holds; say so if it holds none, and return None."""
+    try:
+        if record.value:
+            return record.value.decode()
+    except UnicodeDecodeError:
+        pass
+    say(f"warning: skipped {place(record)}: not an email address in UTF-8", sys.stderr)
 
 
 class Consumer(threading.Thread):
@@ -90,8 +83,7 @@ class Consumer(threading.Thread):
     def __init__(self, client, max_batch_size):
         super().__init__(daemon=True)
         self.client, self.max_batch_size = client, max_batch_size
-        self.member_id, self.owned, self.error = None, None, None
-        self.trouble, self.empty_polls = "", 0
+        self.trouble, self.error = "", None
 
     def run(self):
         """Poll, 0.2 s at a time; while the buffer is full or a batch is in hand, do not."""
@@ -105,54 +97,24 @@ class Consumer(threading.Thread):
                     turn.wait(0.2 if is_full else 0.001)  # else the main thread never has a turn
         except Exception as error:
             self.error = error
+            shut_down()
 
     def poll(self):
-        """Buffer the next records; drop those that a rebalance took away with their partition."""
-        room = max(1, self.max_batch_size - emails.qsize())
+        """Buffer the next records, as many as there is room for."""
+        room = max(1, self.max_batch_size - emails.qsize())  # 0: no rebalance could end
         try:
             polled = self.client.poll(timeout_ms=200, max_records=room)
-        except RetriableError:  # seen in an outage; raised before any record is taken
+        except errors.RetriableError:  # seen in an outage; raised before any record is taken
             polled = {}
-        member_id, owned = self.client.group_metadata().member_id, self.client.assignment()
-        if (member_id, owned) != (self.member_id, self.owned):
-            for _ in range(emails.qsize()):
-                partition, record = emails.get_nowait()
-                # A new member id: the group had thrown us out, everything is read again.
-                if partition in owned and member_id == self.member_id:
-                    emails.put((partition, record))
-            self.member_id, self.owned = member_id, owned
         for partition, records in polled.items():
             for record in records:
                 emails.put((partition, record))
             say("\n".join(["received a message, inserting into a queue buffer"] * len(records)))
-        self.empty_polls = 0 if polled else self.empty_polls + 1
         if self.trouble or not polled:
-            self.trouble = check(self.client, self.trouble, self.empty_polls)
+            self.trouble = check(self.client, self.trouble)
 
 
-def places(records):
-    """Return where these records are, in words."""
-    return ", ".join(f"{r.topic} partition {r.partition} offset {r.offset}" for r in records)
-
-
-def commit(client, done):
-    """Commit the client's position and empty `done`: {TopicPartition: first record it covers}.
-
-    At-least-once: the commit follows the work, so a crash in between repeats a batch and loses
-    none. One that fails is tried again, at the latest before the end; nothing is begun until then.
-    """
-    try:
-        if done:
-            client.commit(timeout_ms=3_000)
-            done.clear()
-            client.resume(*client.paused())
-    except KafkaError as error:
-        if not client.paused():
-            say(f"warning: not committed yet: {places(done.values())} ({error})", sys.stderr)
-        client.pause(*client.assignment())
-
-
-def process_messages(client, done, why, work_seconds):
+def process_messages(client, why, work_seconds):
     """Drain the buffer, welcome its users in two steps of `work_seconds`, commit. Holds `turn`.
 
     No poll() meanwhile: kafka-python gives a partition to another worker only inside poll(), so
@@ -161,14 +123,8 @@ def process_messages(client, done, why, work_seconds):
     if client.group_metadata().state != MemberState.STABLE:
         turn.wait(timeout=0.2)  # a rebalance is under way: nobody can commit before it is over
         return
-    users = []
-    for partition, record in [emails.get_nowait() for _ in range(emails.qsize())]:
-        email = (record.value or b"").decode(errors="replace")
-        if email and "\ufffd" not in email:
-            users.append(email)
-        else:
-            say(f"warning: skipped {places([record])}: not an email address in UTF-8", sys.stderr)
-        done.setdefault(partition, record)
+    records = [emails.get_nowait() for _ in range(emails.qsize())]
+    users = [email for _, record in records if (email := read(record))]
     if users:
         say(f"flushing {len(users)} users: {why}")
         say("processing message in queue buffer")
@@ -177,35 +133,97 @@ def process_messages(client, done, why, work_seconds):
         say(f"updating status to Waiting Confirmation for users {users}")
         pretend_to_work(work_seconds)
         say("finished processing messages")
-    commit(client, done)
+    if records:
+        firsts = dict(reversed(records))  # the last one to claim a partition is its first record
+        commit(client, ", ".join(map(place, firsts.values())))
+
+
+def commit(client, where):
+    """Commit the client's position: all that was polled is done. `where` names it.
+
+    At-least-once: the commit follows the work, so a crash in between repeats a batch and loses
+    none. Nothing else is begun until the broker has it. A stop does not wait for that: status 1.
+    """
+    is_late = False
+    while True:
+        try:
+            client.commit(timeout_ms=3_000)
+            break
+        except errors.KafkaError as error:
+            outcome = f"not committed, will be handled again: {where} ({error})"
+            if is_shutting_down:
+                sys.exit(f"error: {outcome}")
+            if isinstance(error, (errors.CommitFailedError, errors.RebalanceInProgressError)):
+                return say(f"warning: {outcome}", sys.stderr)  # the group went on without us
+            if not is_late:
+                trouble = "lost the broker, or it refuses: not committed yet"
+                say(f"warning: {trouble}: {where} ({error})", sys.stderr)
+            is_late = True
+            time.sleep(0.2)
+    if is_late:
+        say("back again: going on", sys.stderr)
+
+
+def check(client, before):
+    """Say once what keeps messages away, and once that it is over. Return what it is, in words."""
+    if client._cluster.unauthorized_topics:  # kafka-python only logs it, and waits
+        raise errors.TopicAuthorizationFailedError(*client._cluster.unauthorized_topics)
+    trouble = ""
+    if not any(broker.connected for broker in list(client._manager._conns.values())):
+        trouble = "lost the broker"
+    elif client.group_metadata().state == MemberState.STABLE and not client.assignment():
+        trouble = "no partition to read (no such topic, or other workers have them all)"
+    if trouble != before:
+        say(f"warning: {trouble}: waiting" if trouble else "back again: going on", sys.stderr)
+    return trouble
 
 
 class Rebalance(ConsumerRebalanceListener):
-    """Makes `consumer` forget an offset it asked for before a rebalance; kafka-python 3.0 keeps it.
+    """Drops from the buffer what is no longer ours; makes up for two bugs of kafka-python 3.0."""
 
-    When the same partitions come back, it would begin there: with what others did in between.
-    """
-
-    def __init__(self, consumer):
-        self.consumer = consumer
-
-    def on_partitions_assigned(self, assigned):
-        self.consumer._coordinator._offset_fetch_futures.clear()
+    def __init__(self, client):
+        self.coordinator = client._coordinator
 
     def on_partitions_revoked(self, revoked):
-        pass
+        """A join that outlasts a poll() would be forgotten, for ever (as in KAFKA-9815)."""
+        self.coordinator.request_rejoin()
+
+    def on_partitions_lost(self, lost):
+        """The group had thrown this worker out: all of it is handed out again."""
+        keep(set())
+
+    def on_partitions_assigned(self, assigned):
+        """An offset asked for before is out of date: others have read the partition since."""
+        self.coordinator._offset_fetch_futures.clear()
+        keep(assigned)
+
+
+def keep(partitions):
+    """Drop whatever is in the buffer from any but these partitions."""
+    for _ in range(emails.qsize()):
+        partition, record = emails.get_nowait()
+        if partition in partitions:
+            emails.put((partition, record))
+
+
+def cluster():
+    """Return what kafka-python is told of the cluster, from the environment. End if it is wrong."""
+    told = {"bootstrap_servers": "localhost:9092", "security_protocol": "PLAINTEXT"}
+    for name in SETTINGS.split():
+        if os.environ.get(name) == "":
+            sys.exit(f"error: {name} is empty: unset it, or give it a value")
+        if name in os.environ:
+            told[name[len("KAFKA_") :].lower()] = os.environ[name]
+    if told["security_protocol"] not in ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"):
+        sys.exit(f"error: KAFKA_SECURITY_PROTOCOL is no protocol: {told['security_protocol']}")
+    return told
 
 
 def connect(topic, group):
     """Return a member of `group` that reads `topic`; end the program if there is no broker."""
-    for name in SETTINGS.split():
-        if os.environ.get(name) == "":
-            sys.exit(f"error: {name} is empty: unset it, or give it a value")
-    if CLUSTER["security_protocol"] not in ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"):
-        sys.exit(f"error: KAFKA_SECURITY_PROTOCOL is no protocol: {CLUSTER['security_protocol']}")
     logging.disable(logging.DEBUG)  # kafka-python's debug log shows the password
-    logger, log = logging.getLogger("kafka"), io.StringIO()
-    logger.addHandler(handler := logging.StreamHandler(log))
+    settings, log = cluster(), logging.StreamHandler(io.StringIO())
+    logging.getLogger("kafka").addHandler(log)
     try:
         consumer = KafkaConsumer(
             group_id=group,
@@ -216,7 +234,7 @@ def connect(topic, group):
             metadata_max_age_ms=10_000,  # partitions added to the topic are found this soon
             bootstrap_timeout_ms=5_000,
             reconnect_backoff_max_ms=1_000,  # 30 s by default: too late for a broker that returns
-            **CLUSTER,
+            **settings,
         )
         consumer.subscribe([topic], listener=Rebalance(consumer))
         consumer.partitions_for_topic(topic)  # a member that does not know them joins twice
@@ -224,14 +242,14 @@ def connect(topic, group):
     except Exception as error:
         if is_shutting_down:
             sys.exit(say("End of the program. I was killed gracefully"))
-        lost = re.findall(".*Connection lost: .*", log.getvalue()) or [str(error)]
-        why = max(lost, key=len).split("Connection lost: ")[-1]
+        causes = re.findall(".*Connection lost: .*", log.stream.getvalue()) or [str(error)]
+        why = max(causes, key=len).split("Connection lost: ")[-1]
         for sign, hint in HINTS.items():
-            if re.search(sign, " ".join(lost)):
-                sys.exit(f"error: cannot connect to {CLUSTER['bootstrap_servers']}: {hint}: {why}")
+            if re.search(sign, " ".join(causes)):
+                sys.exit(f"error: cannot connect to {settings['bootstrap_servers']}: {hint}: {why}")
         sys.exit(f"error: {why}")
     finally:
-        logger.removeHandler(handler)
+        logging.getLogger("kafka").removeHandler(log)
 
 
 def main():
@@ -260,30 +278,29 @@ def main():
     say("starting batch consumer worker")
     client = connect(args.topic, args.group)
     say(f"waiting for messages in {args.topic} as {args.group}: press Ctrl+C to stop")
-    consumer, done = Consumer(client, args.max_batch_size), {}
+    consumer = Consumer(client, args.max_batch_size)
     consumer.start()
     next_flush = time.monotonic() + args.interval
     try:
-        while not is_shutting_down and consumer.is_alive():
+        while not is_shutting_down:
             with turn:
                 is_full = turn.wait_for(lambda: emails.qsize() >= args.max_batch_size, timeout=0.1)
-                if is_full or done or time.monotonic() >= next_flush:
+                if is_full or time.monotonic() >= next_flush:
                     why = "the buffer is full" if is_full else f"every {args.interval:g} s"
-                    process_messages(client, done, why, args.work_seconds)
-                    next_flush = time.monotonic() + args.interval
+                    process_messages(client, why, args.work_seconds)
+                    if emails.empty():  # else a rebalance is under way: try again
+                        next_flush = time.monotonic() + args.interval
                     turn.notify()
         # The order matters: no more polling, the last flush, its commit, and only then close().
         consumer.join()
         with turn:
-            process_messages(client, done, "shutting down", args.work_seconds)
+            process_messages(client, "shutting down", args.work_seconds)
+        if not emails.empty():
+            say(f"a rebalance is under way: {emails.qsize()} users are left to the group")
     finally:
         shut_down()  # work that raised: the thread must not poll a client that is closed
         consumer.join()
         client.close(timeout_ms=2_000)
-    if not emails.empty():
-        say(f"a rebalance is under way: {emails.qsize()} users are left to the group")
-    if done:
-        sys.exit(f"error: not committed, will be handled again: {places(done.values())}")
     if consumer.error:
         why = getattr(consumer.error, "description", "")
         sys.exit(f"error: cannot read {args.topic} as {args.group}: {consumer.error} {why}")

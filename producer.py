@@ -21,10 +21,6 @@ SETTINGS = (
     "KAFKA_BOOTSTRAP_SERVERS KAFKA_SECURITY_PROTOCOL KAFKA_SASL_MECHANISM "
     "KAFKA_SASL_PLAIN_USERNAME KAFKA_SASL_PLAIN_PASSWORD KAFKA_SSL_CAFILE"
 )
-CLUSTER = {"bootstrap_servers": "localhost:9092", "security_protocol": "PLAINTEXT"}
-for name in SETTINGS.split():
-    if name in os.environ:
-        CLUSTER[name[len("KAFKA_") :].lower()] = os.environ[name]
 HINTS = {  # what kafka-python's log says of a connection that failed: what to check
     r"REFUSED|DNS|int\(\)": "no broker there, check host, port and the address it advertises",
     r"Sasl|version=\(": "authentication failed, check KAFKA_SASL_ mechanism, username, password",
@@ -50,9 +46,8 @@ def say(line, stream=None):
         os.dup2(os.open(os.devnull, os.O_WRONLY), (stream or sys.stdout).fileno())
 
 
-def create_topic(topic, partitions):
+def create_topic(admin, topic, partitions):
     """Create `topic` unless it is there already. Any other error ends the program."""
-    admin = KafkaAdminClient(bootstrap_timeout_ms=5_000, **CLUSTER)
     response = admin.create_topics({topic: {"num_partitions": partitions}}, raise_errors=False)
     error = response["topics"][0]
     if error["error_code"]:  # often: that it is there already, or that we have no right to create
@@ -63,7 +58,6 @@ def create_topic(topic, partitions):
         say(f"Topic {topic} is already created")
         if found != partitions:
             say(f"warning: {topic} has {found} partitions, not {partitions}", sys.stderr)
-    admin.close()
 
 
 def wait_for(fact, seconds):
@@ -108,37 +102,47 @@ def publish(producer, topic, count, delay):
     return sent, {**failed, **waiting}
 
 
-def connect(topic, partitions):
-    """Return a producer, with `topic` there; end the program if there is no broker."""
+def cluster():
+    """Return what kafka-python is told of the cluster, from the environment. End if it is wrong."""
+    told = {"bootstrap_servers": "localhost:9092", "security_protocol": "PLAINTEXT"}
     for name in SETTINGS.split():
         if os.environ.get(name) == "":
             sys.exit(f"error: {name} is empty: unset it, or give it a value")
-    if CLUSTER["security_protocol"] not in ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"):
-        sys.exit(f"error: KAFKA_SECURITY_PROTOCOL is no protocol: {CLUSTER['security_protocol']}")
+        if name in os.environ:
+            told[name[len("KAFKA_") :].lower()] = os.environ[name]
+    if told["security_protocol"] not in ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"):
+        sys.exit(f"error: KAFKA_SECURITY_PROTOCOL is no protocol: {told['security_protocol']}")
+    return told
+
+
+def connect(topic, partitions):
+    """Return a producer, with `topic` there; end the program if there is no broker."""
     logging.disable(logging.DEBUG)  # kafka-python's debug log shows the password
-    logger, log = logging.getLogger("kafka"), io.StringIO()
-    logger.addHandler(handler := logging.StreamHandler(log))
+    settings, log = cluster(), logging.StreamHandler(io.StringIO())
+    logging.getLogger("kafka").addHandler(log)
     try:
-        create_topic(topic, partitions)
+        admin = KafkaAdminClient(bootstrap_timeout_ms=5_000, **settings)
+        create_topic(admin, topic, partitions)
+        admin.close()
         return KafkaProducer(
             bootstrap_timeout_ms=5_000,
             linger_ms=5,  # sign-ups that come together travel together
             max_block_ms=10_000,
             delivery_timeout_ms=50_000,
             reconnect_backoff_max_ms=1_000,  # 30 s by default: too late for a broker that returns
-            **CLUSTER,
+            **settings,
         )
     except Exception as error:
         if is_shutting_down:
             sys.exit(say("End of the program. I was killed gracefully"))
-        lost = re.findall(".*Connection lost: .*", log.getvalue()) or [str(error)]
-        why = max(lost, key=len).split("Connection lost: ")[-1]
+        causes = re.findall(".*Connection lost: .*", log.stream.getvalue()) or [str(error)]
+        why = max(causes, key=len).split("Connection lost: ")[-1]
         for sign, hint in HINTS.items():
-            if re.search(sign, " ".join(lost)):
-                sys.exit(f"error: cannot connect to {CLUSTER['bootstrap_servers']}: {hint}: {why}")
+            if re.search(sign, " ".join(causes)):
+                sys.exit(f"error: cannot connect to {settings['bootstrap_servers']}: {hint}: {why}")
         sys.exit(f"error: {why}")
     finally:
-        logger.removeHandler(handler)
+        logging.getLogger("kafka").removeHandler(log)
 
 
 def main():

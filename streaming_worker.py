@@ -16,18 +16,13 @@ import signal
 import sys
 import time
 
-from kafka import ConsumerRebalanceListener, KafkaConsumer
-from kafka.errors import KafkaError, RetriableError, TopicAuthorizationFailedError
+from kafka import ConsumerRebalanceListener, KafkaConsumer, errors
 from kafka.structs import MemberState
 
 SETTINGS = (
     "KAFKA_BOOTSTRAP_SERVERS KAFKA_SECURITY_PROTOCOL KAFKA_SASL_MECHANISM "
     "KAFKA_SASL_PLAIN_USERNAME KAFKA_SASL_PLAIN_PASSWORD KAFKA_SSL_CAFILE"
 )
-CLUSTER = {"bootstrap_servers": "localhost:9092", "security_protocol": "PLAINTEXT"}
-for name in SETTINGS.split():
-    if name in os.environ:
-        CLUSTER[name[len("KAFKA_") :].lower()] = os.environ[name]
 HINTS = {  # what kafka-python's log says of a connection that failed: what to check
     r"REFUSED|DNS|int\(\)": "no broker there, check host, port and the address it advertises",
     r"Sasl|version=\(": "authentication failed, check KAFKA_SASL_ mechanism, username, password",
@@ -55,11 +50,11 @@ def say(line, stream=None):
 
 def pretend_to_work(seconds):
     """Take `seconds`, where a real worker would call its mail server or its database."""
-    end, is_announced = time.monotonic() + seconds, is_shutting_down
+    end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
+        was_shutting_down = is_shutting_down
         time.sleep(min(left, 0.1))
-        if is_shutting_down and not is_announced:
-            is_announced = True
+        if is_shutting_down and not was_shutting_down:
             say("shutting down: finishing this message first")
 
 
@@ -73,92 +68,112 @@ def process_message(email, work_seconds):
     say("finished processing message")
 
 
-def commit(consumer, done):
-    """Commit the consumer's position and empty `done`, the names of the messages it covers.
+def place(record):
+    """Return where a record is, in words."""
+    return f"{record.topic} partition {record.partition} offset {record.offset}"
+
+
+def read(record):
+    """Return the email address that a record holds; say so if it holds none, and return None."""
+    try:
+        if record.value:
+            return record.value.decode()
+    except UnicodeDecodeError:
+        pass
+    say(f"warning: skipped {place(record)}: not an email address in UTF-8", sys.stderr)
+
+
+def commit(consumer, where):
+    """Commit the consumer's position: the message at `where`, which was polled last, is done.
 
     At-least-once: the commit follows the work, so a crash in between repeats a message and loses
-    none. One that fails is tried again, at the latest before the end; nothing is begun until then.
+    none. Nothing else is begun until the broker has it. A stop does not wait for that: status 1.
     """
-    try:
-        if done:
+    is_late = False
+    while True:
+        try:
             consumer.commit(timeout_ms=3_000)
-            done.clear()
-            consumer.resume(*consumer.paused())
-    except KafkaError as error:
-        if not consumer.paused():
-            say(f"warning: not committed yet: {', '.join(done)} ({error})", sys.stderr)
-        consumer.pause(*consumer.assignment())
-
-
-def check(consumer, before, empty_polls):
-    """Say once what keeps messages away, and once that it is over; return what it is, in words."""
-    trouble, state = "", consumer.group_metadata().state
-    if consumer._cluster.unauthorized_topics:  # kafka-python only logs it, and waits
-        raise TopicAuthorizationFailedError(*consumer._cluster.unauthorized_topics)
-    if not any(broker.connected for broker in list(consumer._manager._conns.values())):
-        trouble = "lost the broker"
-    elif empty_polls > 5 and state == MemberState.STABLE and not consumer.assignment():
-        trouble = "no partition to read (no such topic, or other workers have them all)"
-    elif state == MemberState.REBALANCING:
-        # Else kafka-python 3.0 forgets a join that outlasts a poll(), for ever (as KAFKA-9815).
-        consumer._coordinator.request_rejoin()
-    if trouble != before:
-        say(f"warning: {trouble}: waiting" if trouble else "back again: going on", sys.stderr)
-    return trouble
+            break
+        except errors.KafkaError as error:
+            outcome = f"not committed, will be handled again: {where} ({error})"
+            if is_shutting_down:
+                sys.exit(f"error: {outcome}")
+            if isinstance(error, (errors.CommitFailedError, errors.RebalanceInProgressError)):
+                return say(f"warning: {outcome}", sys.stderr)  # the group went on without us
+            if not is_late:
+                trouble = "lost the broker, or it refuses: not committed yet"
+                say(f"warning: {trouble}: {where} ({error})", sys.stderr)
+            is_late = True
+            time.sleep(0.2)
+    if is_late:
+        say("back again: going on", sys.stderr)
 
 
 def consume(consumer, work_seconds):
-    """Handle messages until a signal; return the names of those done but not committed."""
-    done, trouble, empty_polls = [], "", 0
+    """Handle messages until a signal."""
+    trouble = ""
     while not is_shutting_down:
         # One message at a time, and no poll() while it is in hand: kafka-python gives a partition
         # to another worker only inside poll(), so never between the work and the commit.
         try:
             polled = consumer.poll(timeout_ms=200, max_records=1)
-        except RetriableError:  # seen in an outage; raised before any record is taken
+        except errors.RetriableError:  # seen in an outage; raised before any record is taken
             polled = {}
         for [record] in polled.values():
-            where = f"{record.topic} partition {record.partition} offset {record.offset}"
-            email = (record.value or b"").decode(errors="replace")
-            if email and "\ufffd" not in email:
+            if email := read(record):
                 process_message(email, work_seconds)
-            else:
-                say(f"warning: skipped {where}: not an email address in UTF-8", sys.stderr)
-            done.append(where)
-        commit(consumer, done)
-        empty_polls = 0 if polled else empty_polls + 1
+            commit(consumer, place(record))
         if trouble or not polled:
-            trouble = check(consumer, trouble, empty_polls)
-    commit(consumer, done)
-    return done
+            trouble = check(consumer, trouble)
+
+
+def check(consumer, before):
+    """Say once what keeps messages away, and once that it is over. Return what it is, in words."""
+    if consumer._cluster.unauthorized_topics:  # kafka-python only logs it, and waits
+        raise errors.TopicAuthorizationFailedError(*consumer._cluster.unauthorized_topics)
+    trouble = ""
+    if not any(broker.connected for broker in list(consumer._manager._conns.values())):
+        trouble = "lost the broker"
+    elif consumer.group_metadata().state == MemberState.STABLE and not consumer.assignment():
+        trouble = "no partition to read (no such topic, or other workers have them all)"
+    if trouble != before:
+        say(f"warning: {trouble}: waiting" if trouble else "back again: going on", sys.stderr)
+    return trouble
 
 
 class Rebalance(ConsumerRebalanceListener):
-    """Makes `consumer` forget an offset it asked for before a rebalance; kafka-python 3.0 keeps it.
-
-    When the same partitions come back, it would begin there: with what others did in between.
-    """
+    """Makes up for two bugs of kafka-python 3.0."""
 
     def __init__(self, consumer):
-        self.consumer = consumer
-
-    def on_partitions_assigned(self, assigned):
-        self.consumer._coordinator._offset_fetch_futures.clear()
+        self.coordinator = consumer._coordinator
 
     def on_partitions_revoked(self, revoked):
-        pass
+        """A join that outlasts a poll() would be forgotten, for ever (as in KAFKA-9815)."""
+        self.coordinator.request_rejoin()
+
+    def on_partitions_assigned(self, assigned):
+        """An offset asked for before is out of date: others have read the partition since."""
+        self.coordinator._offset_fetch_futures.clear()
+
+
+def cluster():
+    """Return what kafka-python is told of the cluster, from the environment. End if it is wrong."""
+    told = {"bootstrap_servers": "localhost:9092", "security_protocol": "PLAINTEXT"}
+    for name in SETTINGS.split():
+        if os.environ.get(name) == "":
+            sys.exit(f"error: {name} is empty: unset it, or give it a value")
+        if name in os.environ:
+            told[name[len("KAFKA_") :].lower()] = os.environ[name]
+    if told["security_protocol"] not in ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"):
+        sys.exit(f"error: KAFKA_SECURITY_PROTOCOL is no protocol: {told['security_protocol']}")
+    return told
 
 
 def connect(topic, group):
     """Return a member of `group` that reads `topic`; end the program if there is no broker."""
-    for name in SETTINGS.split():
-        if os.environ.get(name) == "":
-            sys.exit(f"error: {name} is empty: unset it, or give it a value")
-    if CLUSTER["security_protocol"] not in ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"):
-        sys.exit(f"error: KAFKA_SECURITY_PROTOCOL is no protocol: {CLUSTER['security_protocol']}")
     logging.disable(logging.DEBUG)  # kafka-python's debug log shows the password
-    logger, log = logging.getLogger("kafka"), io.StringIO()
-    logger.addHandler(handler := logging.StreamHandler(log))
+    settings, log = cluster(), logging.StreamHandler(io.StringIO())
+    logging.getLogger("kafka").addHandler(log)
     try:
         consumer = KafkaConsumer(
             group_id=group,
@@ -169,7 +184,7 @@ def connect(topic, group):
             metadata_max_age_ms=10_000,  # partitions added to the topic are found this soon
             bootstrap_timeout_ms=5_000,
             reconnect_backoff_max_ms=1_000,  # 30 s by default: too late for a broker that returns
-            **CLUSTER,
+            **settings,
         )
         consumer.subscribe([topic], listener=Rebalance(consumer))
         consumer.partitions_for_topic(topic)  # a member that does not know them joins twice
@@ -177,14 +192,14 @@ def connect(topic, group):
     except Exception as error:
         if is_shutting_down:
             sys.exit(say("End of the program. I was killed gracefully"))
-        lost = re.findall(".*Connection lost: .*", log.getvalue()) or [str(error)]
-        why = max(lost, key=len).split("Connection lost: ")[-1]
+        causes = re.findall(".*Connection lost: .*", log.stream.getvalue()) or [str(error)]
+        why = max(causes, key=len).split("Connection lost: ")[-1]
         for sign, hint in HINTS.items():
-            if re.search(sign, " ".join(lost)):
-                sys.exit(f"error: cannot connect to {CLUSTER['bootstrap_servers']}: {hint}: {why}")
+            if re.search(sign, " ".join(causes)):
+                sys.exit(f"error: cannot connect to {settings['bootstrap_servers']}: {hint}: {why}")
         sys.exit(f"error: {why}")
     finally:
-        logger.removeHandler(handler)
+        logging.getLogger("kafka").removeHandler(log)
 
 
 def main():
@@ -210,14 +225,12 @@ def main():
     consumer = connect(args.topic, args.group)
     say(f"waiting for messages in {args.topic} as {args.group}: press Ctrl+C to stop")
     try:
-        uncommitted = consume(consumer, args.work_seconds)
-    except KafkaError as error:
+        consume(consumer, args.work_seconds)
+    except errors.KafkaError as error:
         why = getattr(error, "description", "")
         sys.exit(f"error: cannot read {args.topic} as {args.group}: {error} {why}")
     finally:
         consumer.close(timeout_ms=2_000)
-    if uncommitted:
-        sys.exit(f"error: not committed, will be handled again: {', '.join(uncommitted)}")
     say("End of the program. I was killed gracefully")
 
 

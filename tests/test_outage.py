@@ -105,9 +105,8 @@ def test_an_outage_in_the_middle_of_work_is_outlasted(start, signups, own_broker
     wait_until(lambda: signups.lag() == 0, "an empty topic")
     assert worker.send(signal.SIGTERM).ended() == 0
     assert_each_once(users(*range(count)), worker)
-    said = ["not committed yet", "lost the broker", "back again"]
-    assert [words for line in worker.err for words in said if words in line] in (said, said[1:])
-    assert len(worker.err) <= 3
+    assert len(worker.err) == 2
+    assert "lost the broker" in worker.err[0] and "back again" in worker.err[1]
 
 
 @both_workers
@@ -118,15 +117,15 @@ def test_a_commit_that_failed_is_made_up_for(start, signups, own_broker, script,
     worker = start(script, *flags, *one_by_one)
     worker.wait_for("updating")
     own_broker.kill()
-    wait_until(lambda: len(worker.err) == 2, "two warnings")
+    wait_until(lambda: worker.err, "a warning")
+    time.sleep(5)  # the outage itself, longer than one commit may take
     assert worker.begun == worker.finished == users(0)
     own_broker.start()
     wait_until(lambda: signups.lag() == 0, "both users")
     assert worker.send(signal.SIGTERM).ended() == 0
     assert worker.finished == worker.begun == users(0, 1)
-    said = ["not committed yet", "lost the broker", "back again"]
-    assert [words in line for words, line in zip(said, worker.err)] == [True] * len(worker.err)
-    assert len(worker.err) == 3
+    assert len(worker.err) == 2
+    assert "not committed yet" in worker.err[0] and "back again" in worker.err[1]
 
 
 def test_the_producer_delivers_everything_across_an_outage(start, signups, own_broker):

@@ -14,8 +14,9 @@ def twice(*arguments, **options):
     return create(*arguments, **options)
 KafkaAdminClient.create_topics = twice
 producer = __import__(sys.argv[1])
+admin = KafkaAdminClient(**producer.cluster())
 for number in range(20):
-    producer.create_topic(f"{sys.argv[3]}-{number}", 30)
+    producer.create_topic(admin, f"{sys.argv[3]}-{number}", 30)
 """
 
 

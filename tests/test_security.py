@@ -173,7 +173,8 @@ def test_a_right_that_is_taken_away_and_given_back(start, signups, secured, scri
     wait_until(lambda: signups.lag() == 0, "an empty topic")
     assert worker.send(signal.SIGTERM).ended() == 0
     assert_each_once(users(*range(5)), worker)
-    assert len(worker.err) == 1 and "AuthorizationFailed" in worker.err[0]
+    assert len(worker.err) == 2
+    assert "AuthorizationFailed" in worker.err[0] and "back again" in worker.err[1]
 
 
 @pytest.mark.parametrize("user", ["reader", "topicless"])
