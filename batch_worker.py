@@ -19,7 +19,7 @@ import time
 from queue import SimpleQueue as Queue  # in C; the other costs 7 % of the throughput
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, errors
-from kafka.structs import MemberState
+from kafka.structs import MemberState, OffsetAndMetadata
 
 SETTINGS = (
     "KAFKA_BOOTSTRAP_SERVERS KAFKA_SECURITY_PROTOCOL KAFKA_SASL_MECHANISM "
@@ -83,7 +83,7 @@ class Consumer(threading.Thread):
     def __init__(self, client, max_batch_size):
         super().__init__(daemon=True)
         self.client, self.max_batch_size = client, max_batch_size
-        self.trouble, self.error = "", None
+        self.trouble, self.empty_polls, self.error = "", 0, None
 
     def run(self):
         """Poll, 0.2 s at a time; while the buffer is full or a batch is in hand, do not."""
@@ -110,8 +110,9 @@ class Consumer(threading.Thread):
             for record in records:
                 emails.put((partition, record))
             say("\n".join(["received a message, inserting into a queue buffer"] * len(records)))
-        if self.trouble or not polled:
-            self.trouble = check(self.client, self.trouble)
+        self.empty_polls = 0 if polled else self.empty_polls + 1
+        if self.trouble or self.empty_polls:
+            self.trouble = check(self.client, self.trouble, self.empty_polls)
 
 
 def process_messages(client, why, work_seconds):
@@ -123,8 +124,11 @@ def process_messages(client, why, work_seconds):
     if client.group_metadata().state != MemberState.STABLE:
         turn.wait(timeout=0.2)  # a rebalance is under way: nobody can commit before it is over
         return
-    records = [emails.get_nowait() for _ in range(emails.qsize())]
-    users = [email for _, record in records if (email := read(record))]
+    users, done = [], {}
+    for partition, record in [emails.get_nowait() for _ in range(emails.qsize())]:
+        done.setdefault(partition, []).append(record)
+        if email := read(record):
+            users.append(email)
     if users:
         say(f"flushing {len(users)} users: {why}")
         say("processing message in queue buffer")
@@ -133,21 +137,21 @@ def process_messages(client, why, work_seconds):
         say(f"updating status to Waiting Confirmation for users {users}")
         pretend_to_work(work_seconds)
         say("finished processing messages")
-    if records:
-        firsts = dict(reversed(records))  # the last one to claim a partition is its first record
-        commit(client, ", ".join(map(place, firsts.values())))
+    if done:
+        commit(client, done)
 
 
-def commit(client, where):
-    """Commit the client's position: all that was polled is done. `where` names it.
+def commit(client, done):
+    """Commit what is done, {TopicPartition: [record, ...]}; return once the broker has it.
 
     At-least-once: the commit follows the work, so a crash in between repeats a batch and loses
-    none. Nothing else is begun until the broker has it. A stop does not wait for that: status 1.
+    none. A stop waits for the broker 3 seconds at most, then the exit status is 1.
     """
-    is_late = False
+    offsets = {key: OffsetAndMetadata(records[-1].offset + 1) for key, records in done.items()}
+    where, is_late = ", ".join(place(records[0]) for records in done.values()), False
     while True:
         try:
-            client.commit(timeout_ms=3_000)
+            client.commit(offsets, timeout_ms=3_000)
             break
         except errors.KafkaError as error:
             outcome = f"not committed, will be handled again: {where} ({error})"
@@ -164,14 +168,14 @@ def commit(client, where):
         say("back again: going on", sys.stderr)
 
 
-def check(client, before):
+def check(client, before, empty_polls):
     """Say once what keeps messages away, and once that it is over. Return what it is, in words."""
     if client._cluster.unauthorized_topics:  # kafka-python only logs it, and waits
         raise errors.TopicAuthorizationFailedError(*client._cluster.unauthorized_topics)
-    trouble = ""
+    trouble, has_nothing = "", empty_polls > 5 and not client.assignment()
     if not any(broker.connected for broker in list(client._manager._conns.values())):
         trouble = "lost the broker"
-    elif client.group_metadata().state == MemberState.STABLE and not client.assignment():
+    elif has_nothing and client.group_metadata().state == MemberState.STABLE:
         trouble = "no partition to read (no such topic, or other workers have them all)"
     if trouble != before:
         say(f"warning: {trouble}: waiting" if trouble else "back again: going on", sys.stderr)

@@ -17,7 +17,7 @@ import sys
 import time
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, errors
-from kafka.structs import MemberState
+from kafka.structs import MemberState, OffsetAndMetadata
 
 SETTINGS = (
     "KAFKA_BOOTSTRAP_SERVERS KAFKA_SECURITY_PROTOCOL KAFKA_SASL_MECHANISM "
@@ -29,6 +29,7 @@ HINTS = {  # what kafka-python's log says of a connection that failed: what to c
     "CERTIFICATE|X509|Errno 2": "certificate not trusted, check KAFKA_SSL_CAFILE",
     "frame|SSL|socket": "not the protocol of that port, check KAFKA_SECURITY_PROTOCOL",
 }
+COMMIT_SECONDS = 0.01  # messages that take less share a commit, and a crash repeats them
 
 is_shutting_down = False
 
@@ -83,16 +84,17 @@ def read(record):
     say(f"warning: skipped {place(record)}: not an email address in UTF-8", sys.stderr)
 
 
-def commit(consumer, where):
-    """Commit the consumer's position: the message at `where`, which was polled last, is done.
+def commit(consumer, done):
+    """Commit what is done, {TopicPartition: [record, ...]}; return once the broker has it.
 
     At-least-once: the commit follows the work, so a crash in between repeats a message and loses
-    none. Nothing else is begun until the broker has it. A stop does not wait for that: status 1.
+    none. A stop waits for the broker 3 seconds at most, then the exit status is 1.
     """
-    is_late = False
+    offsets = {key: OffsetAndMetadata(records[-1].offset + 1) for key, records in done.items()}
+    where, is_late = ", ".join(place(records[0]) for records in done.values()), False
     while True:
         try:
-            consumer.commit(timeout_ms=3_000)
+            consumer.commit(offsets, timeout_ms=3_000)
             break
         except errors.KafkaError as error:
             outcome = f"not committed, will be handled again: {where} ({error})"
@@ -109,32 +111,54 @@ def commit(consumer, where):
         say("back again: going on", sys.stderr)
 
 
+def handle(consumer, polled, work_seconds):
+    """Handle messages one after the other, until a signal or for COMMIT_SECONDS, and commit.
+
+    The rest is handed back: it was not begun. Return how long that took, in seconds.
+    """
+    started_at, done = time.monotonic(), {}
+    try:
+        for partition, records in polled.items():
+            for record in records:
+                if is_shutting_down or time.monotonic() > started_at + COMMIT_SECONDS:
+                    consumer.seek(partition, record.offset)
+                    break
+                if email := read(record):
+                    process_message(email, work_seconds)
+                done.setdefault(partition, []).append(record)
+    finally:  # of those before one that raises, nobody is emailed again
+        took = time.monotonic() - started_at
+        if done:
+            commit(consumer, done)
+    return took
+
+
 def consume(consumer, work_seconds):
-    """Handle messages until a signal."""
-    trouble = ""
+    """Poll and handle messages until a signal."""
+    trouble, empty_polls, room = "", 0, 1
     while not is_shutting_down:
-        # One message at a time, and no poll() while it is in hand: kafka-python gives a partition
-        # to another worker only inside poll(), so never between the work and the commit.
+        # No poll() between the work and its commit: only inside poll() kafka-python gives a
+        # partition to another worker. So poll no more than are done soon: one, if it takes long.
         try:
-            polled = consumer.poll(timeout_ms=200, max_records=1)
+            polled = consumer.poll(timeout_ms=200, max_records=room)
         except errors.RetriableError:  # seen in an outage; raised before any record is taken
             polled = {}
-        for [record] in polled.values():
-            if email := read(record):
-                process_message(email, work_seconds)
-            commit(consumer, place(record))
-        if trouble or not polled:
-            trouble = check(consumer, trouble)
+        took = handle(consumer, polled, work_seconds)
+        if polled:
+            room = min(500, 2 * room) if took < COMMIT_SECONDS / 2 else max(1, room // 2)
+        empty_polls = 0 if polled else empty_polls + 1
+        if trouble or empty_polls:
+            trouble = check(consumer, trouble, empty_polls)
 
 
-def check(consumer, before):
+def check(consumer, before, empty_polls):
     """Say once what keeps messages away, and once that it is over. Return what it is, in words."""
     if consumer._cluster.unauthorized_topics:  # kafka-python only logs it, and waits
         raise errors.TopicAuthorizationFailedError(*consumer._cluster.unauthorized_topics)
-    trouble = ""
+    trouble, has_nothing = "", empty_polls > 5 and not consumer.assignment()
     if not any(broker.connected for broker in list(consumer._manager._conns.values())):
         trouble = "lost the broker"
-    elif consumer.group_metadata().state == MemberState.STABLE and not consumer.assignment():
+    elif has_nothing and consumer.group_metadata().state == MemberState.STABLE:
         trouble = "no partition to read (no such topic, or other workers have them all)"
     if trouble != before:
         say(f"warning: {trouble}: waiting" if trouble else "back again: going on", sys.stderr)

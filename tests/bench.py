@@ -26,7 +26,7 @@ import venv
 import psutil
 from broker import Broker
 from kafka import KafkaProducer
-from kit import SignUps
+from kit import Script, SignUps
 
 HERE = pathlib.Path(__file__).resolve().parent
 KIT, BARE = "this kit", "kafka-python"
@@ -34,6 +34,7 @@ PEERS = ("confluent-kafka", "aiokafka", "faststream", "arroyo")
 JOBS = {"streaming": "streaming_worker.py", "batch": "batch_worker.py", "producer": "producer.py"}
 PERIOD = 0.02  # seconds between two looks at a process and its offset
 LIMIT = 600  # seconds that one run may take
+OUTAGE = 6  # seconds that a broker is away
 
 
 class Size:
@@ -49,8 +50,8 @@ class Size:
             "streaming": 5_000 if quick else 100_000,
             "batch": 200_000 if quick else 1_000_000,
         }
-        self.rounds, self.stops, self.idle, self.alone = (
-            (2, 5, 3, 30) if quick else (5, 20, 10, 200)
+        self.rounds, self.stops, self.idle, self.alone, self.outages = (
+            (2, 5, 3, 30, 2) if quick else (5, 20, 10, 200, 5)
         )
 
 
@@ -187,6 +188,42 @@ def stops(job, bootstrap, size):
     return seconds
 
 
+def recover(clients, size):
+    """Return {client: seconds from a broker's return to the next handled message, each time anew}.
+
+    All at once, each in a group of its own, on a broker that is killed in between.
+    """
+    data = tempfile.mkdtemp(prefix="kafka-bench-")
+    broker, workers, seconds = Broker(data), {}, {client: [] for client in clients}
+    try:
+        broker.start()
+        signups = SignUps(broker.address)
+        for client in clients:
+            signups.group = f"bench-{client.replace(' ', '-')}"
+            path, *arguments = command(client, "streaming", signups.topic, signups.group, 0)
+            path = path.relative_to(HERE.parent)
+            workers[client] = Script(path, *arguments, bootstrap=broker.address)
+            signups.wait_for_members(1)
+        for number in range(size.outages):
+            report(f"outage {number + 1} of {size.outages}")
+            broker.kill()
+            time.sleep(OUTAGE)
+            broker.start()
+            back_at = time.monotonic()
+            signups.publish("user@gmail.com")
+            for client, worker in workers.items():
+                worker.wait_for("finished", number + 1)
+                handled = [at for at, line in worker.timeline if line.startswith("finished")]
+                seconds[client].append(handled[number] - back_at)
+        signups.close()
+    finally:
+        for worker in workers.values():
+            worker.kill()
+        broker.kill()
+        shutil.rmtree(data)
+    return seconds
+
+
 def report(line):
     """Tell what is going on."""
     print(f"{time.strftime('%H:%M:%S')} {line}", file=sys.stderr, flush=True)
@@ -222,7 +259,7 @@ def milliseconds(seconds):
     return [f"{value * 1000:.1f}" for value in (statistics.median(seconds), max(seconds))]
 
 
-def draw(path, races, loads, idle, stopped):
+def draw(path, races, loads, idle, stopped, _):
     """Draw everything into one picture."""
     from matplotlib.figure import Figure  # in OUT/venv only
 
@@ -257,7 +294,7 @@ def draw(path, races, loads, idle, stopped):
 
 
 def measure(bootstrap, clients, size):
-    """Run everything; return (races, loads, idle, stopped)."""
+    """Run everything; return (races, loads, idle, stopped, recovered)."""
     topics = {job: SignUps(bootstrap) for job in JOBS}
     for job, count in size.load.items():
         report(f"filling: {count:,} messages for {job}")
@@ -272,10 +309,10 @@ def measure(bootstrap, clients, size):
     stopped = {job: stops(job, bootstrap, size) for job in size.load}
     for signups in topics.values():
         signups.close()
-    return races, loads, idle, stopped
+    return races, loads, idle, stopped, recover(clients, size)
 
 
-def summary(races, loads, idle, stopped):
+def summary(races, loads, idle, stopped, recovered):
     """Return all tables."""
     text = ""
     for job, runs in races.items():
@@ -292,7 +329,10 @@ def summary(races, loads, idle, stopped):
     head = ["", "CPU % of a core", "MB", "sent to handled, ms: median", "worst"]
     text += f"\n## Idle\n\n{table(head, rows)}"
     rows = [[JOBS[job], len(own), *milliseconds(own)] for job, own in stopped.items()]
-    return f"{text}\n## Stop while idle, ms\n\n{table(['', 'stops', 'median', 'worst'], rows)}"
+    text += f"\n## Stop while idle, ms\n\n{table(['', 'stops', 'median', 'worst'], rows)}"
+    rows = [[client, len(own), *milliseconds(own)] for client, own in recovered.items()]
+    text += "\n## From a broker's return to the next handled message, ms\n"
+    return f"{text}\n{table(['streaming', 'outages', 'median', 'worst'], rows)}"
 
 
 def own_environment(directory):

@@ -15,6 +15,17 @@ def fail(seconds):
 worker.pretend_to_work = fail
 worker.main()
 """
+CHOOSY = """
+import sys
+worker = __import__(sys.argv.pop(1))
+process_message = worker.process_message
+def choose(email, work_seconds):
+    if email == "user5@gmail.com":
+        raise RuntimeError("no such mailbox")
+    process_message(email, work_seconds)
+worker.process_message = choose
+worker.main()
+"""
 both_workers = pytest.mark.parametrize("script", [STREAMING, BATCH])
 
 
@@ -63,6 +74,15 @@ def test_work_that_raises_stops_the_worker_and_commits_nothing_of_it(start, sign
     wait_until(lambda: signups.lag() == 0, "an empty topic")
     assert repaired.send(signal.SIGTERM).ended() == 0
     assert repaired.finished == users(0, 1, 2)
+
+
+def test_work_that_raises_takes_nothing_back_from_those_before_it(start, signups):
+    """Messages that take no time are polled and committed together."""
+    signups.publish(*users(*range(10)))
+    broken = start(STREAMING, "--work-seconds", 0, code=CHOOSY)
+    assert broken.ended() == 1
+    assert "no such mailbox" in broken.err[-1]
+    assert broken.finished == broken.begun == users(*range(5)) and signups.committed() == 5
 
 
 @both_workers

@@ -3,8 +3,17 @@
 import time
 
 import pytest
-from kit import BATCH, FAREWELL, STOPS, STREAMING, assert_each_once, users
+from kit import BATCH, FAREWELL, STOPS, STREAMING, assert_each_once, users, wait_until
 
+TIRING = """
+import sys
+worker = __import__(sys.argv.pop(1))
+process_message = worker.process_message
+def slow_down(email, work_seconds):
+    process_message(email, 0.1 if int(email[4:-10]) >= 200 else 0)
+worker.process_message = slow_down
+worker.main()
+"""
 both_workers = pytest.mark.parametrize("script", [STREAMING, BATCH])
 
 
@@ -46,6 +55,20 @@ def test_streaming_stops_go_on_where_the_last_stopped(start, signups, step):
     assert last.send(STOPS[-1]).ended() == 0
     assert [email for worker in [*workers, last] for email in worker.begun] == users(*range(7))
     assert signups.lag() == 0
+
+
+@pytest.mark.parametrize("moment", [150, 203], ids=["many at once", "one by one after many"])
+def test_streaming_begins_no_other_of_those_that_it_polled(start, signups, moment):
+    """Messages that take no time are polled together; the first that takes long ends that."""
+    signups.publish(*users(*range(300)))
+    worker = start(STREAMING, code=TIRING)
+    worker.wait_for("sending email", times=moment)
+    assert worker.send(STOPS[0]).ended() == 0
+    assert worker.begun == worker.finished == users(*range(signups.committed()))
+    last = start(STREAMING, "--work-seconds", 0)
+    wait_until(lambda: signups.lag() == 0, "an empty topic")
+    assert last.send(STOPS[-1]).ended() == 0
+    assert [*worker.begun, *last.begun] == users(*range(300))
 
 
 @pytest.mark.parametrize("number", STOPS, ids=lambda number: number.name)
