@@ -38,16 +38,17 @@ OUTAGE = 6  # seconds that a broker is away
 
 
 class Size:
-    """How much of everything: messages a run, rounds, stops, seconds of idling, messages alone."""
+    """How much of everything: messages and seconds a run, rounds, stops, seconds of idling."""
 
     def __init__(self, quick):
         self.goals = {
-            "streaming": 2_000 if quick else 8_000,
+            "streaming": 50_000 if quick else 100_000,
             "batch": 200_000 if quick else 500_000,
             "producer": 50_000 if quick else 200_000,
         }
+        self.seconds = 4 if quick else 12
         self.load = {
-            "streaming": 5_000 if quick else 100_000,
+            "streaming": 50_000 if quick else 100_000,
             "batch": 200_000 if quick else 1_000_000,
         }
         self.rounds, self.stops, self.idle, self.alone, self.outages = (
@@ -98,17 +99,21 @@ def fill(signups, count):
     producer.close(LIMIT)
 
 
-def watch(client, job, signups, goal):
-    """Run one contestant until `goal` messages are done; return its Run."""
+def watch(client, job, signups, goal, seconds=LIMIT):
+    """Run one contestant until `goal` messages are done, or for `seconds`; return its Run."""
     signups.group = f"bench-{uuid.uuid4().hex[:8]}"
     if job == "producer":
         signups = SignUps(signups.bootstrap)
     look = (lambda: signups.ends()[0]) if job == "producer" else signups.committed
     process = start(signups.bootstrap, command(client, job, signups.topic, signups.group, goal))
     began, samples, usage = time.monotonic(), [], psutil.Process(process.pid)
+    moved_at = None
     try:
         while not samples or samples[-1][1] < goal:
             done, now = look(), time.monotonic() - began
+            moved_at = moved_at or (now if done else None)
+            if moved_at and now > moved_at + seconds:
+                break
             try:
                 cpu, memory = sum(usage.cpu_times()[:2]), usage.memory_info().rss / 1e6
                 samples.append((now, done, cpu, memory or samples[-1][3]))
@@ -132,7 +137,7 @@ def race(clients, job, topic, size):
     for number in range(size.rounds):
         for client in clients:
             report(f"{job}, round {number + 1} of {size.rounds}: {client}")
-            runs[client].append(watch(client, job, topic, size.goals[job]))
+            runs[client].append(watch(client, job, topic, size.goals[job], size.seconds))
     return runs
 
 
