@@ -73,6 +73,19 @@ def test_an_empty_group_is_named(bootstrap, script):
     assert "--group" in refused.err[-1] and refused.out == []
 
 
+@both_workers
+@pytest.mark.parametrize("signups", [0], indirect=True, ids=["no topic yet"])
+def test_a_codec_that_is_not_installed_is_named(start, signups, of_ours, script):
+    """The broker compresses what it stores; of the codecs, Python brings gzip alone."""
+    config = {"num_partitions": 1, "configs": {"compression.type": "lz4"}}
+    signups.admin.create_topics({signups.topic: config})
+    signups.publish(*users(0))
+    refused = start(script, "--work-seconds", 0)
+    assert refused.ended(15) == 1
+    assert len(refused.err) == 1 and "lz4" in refused.err[0] and signups.topic in refused.err[0]
+    assert refused.begun == [] and signups.committed() == 0
+
+
 @pytest.fixture
 def other_consumer(signups):
     """A member of the group that shares partitions in a way of its own."""

@@ -14,10 +14,12 @@ __import__(sys.argv.pop(1)).main()
 ATTENTIVE = """
 import sys
 from kafka import KafkaConsumer
-init = KafkaConsumer.__init__
+init, poll = KafkaConsumer.__init__, KafkaConsumer.poll
 def attentive(self, *topics, **settings):
     init(self, *topics, **{**settings, "metadata_max_age_ms": 200})
-KafkaConsumer.__init__ = attentive
+def impatient(self, timeout_ms, max_records):
+    return poll(self, timeout_ms=5, max_records=max_records)
+KafkaConsumer.__init__, KafkaConsumer.poll = attentive, impatient
 __import__(sys.argv.pop(1)).main()
 """
 LAGGING = """
