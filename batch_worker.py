@@ -33,6 +33,7 @@ HINTS = {  # what kafka-python's log says of a connection that failed: what to c
 }
 
 is_shutting_down = False
+trouble = ""  # what keeps messages away
 emails = Queue()  # of (TopicPartition, record): polled, not handled yet
 turn = threading.Condition()  # held by the one thread that may use the Kafka client
 
@@ -50,6 +51,14 @@ def say(line, stream=None):
     except OSError:
         shut_down()
         os.dup2(os.open(os.devnull, os.O_WRONLY), (stream or sys.stdout).fileno())
+
+
+def tell(now):
+    """Say once what keeps messages away, and once that it is over."""
+    global trouble
+    if now != trouble:
+        say(f"warning: {now}: waiting" if now else "back again: going on", sys.stderr)
+        trouble = now
 
 
 def pretend_to_work(seconds):
@@ -83,7 +92,7 @@ class Consumer(threading.Thread):
     def __init__(self, client, max_batch_size):
         super().__init__(daemon=True)
         self.client, self.max_batch_size = client, max_batch_size
-        self.trouble, self.empty_polls, self.error = "", 0, None
+        self.empty_polls, self.error = 0, None
 
     def run(self):
         """Poll, 0.2 s at a time; while the buffer is full or a batch is in hand, do not."""
@@ -111,8 +120,8 @@ class Consumer(threading.Thread):
                 emails.put((partition, record))
             say("\n".join(["received a message, inserting into a queue buffer"] * len(records)))
         self.empty_polls = 0 if polled else self.empty_polls + 1
-        if self.trouble or self.empty_polls:
-            self.trouble = check(self.client, self.trouble, self.empty_polls)
+        if trouble or self.empty_polls:
+            check(self.client, self.empty_polls)
 
 
 def process_messages(client, why, work_seconds):
@@ -148,38 +157,33 @@ def commit(client, done):
     none. A stop waits for the broker 3 seconds at most, then the exit status is 1.
     """
     offsets = {key: OffsetAndMetadata(records[-1].offset + 1) for key, records in done.items()}
-    where, is_late = ", ".join(place(records[0]) for records in done.values()), False
+    where = ", ".join(place(records[0]) for records in done.values())
     while True:
         try:
             client.commit(offsets, timeout_ms=3_000)
-            break
+            return tell("")
         except errors.KafkaError as error:
             outcome = f"not committed, will be handled again: {where} ({error})"
             if is_shutting_down:
                 sys.exit(f"error: {outcome}")
             if isinstance(error, (errors.CommitFailedError, errors.RebalanceInProgressError)):
                 return say(f"warning: {outcome}", sys.stderr)  # the group went on without us
-            if not is_late:
-                trouble = "lost the broker, or it refuses: not committed yet"
-                say(f"warning: {trouble}: {where} ({error})", sys.stderr)
-            is_late = True
+            if not trouble:
+                tell(f"lost the broker, or it refuses: not committed yet: {where} ({error})")
             time.sleep(0.2)
-    if is_late:
-        say("back again: going on", sys.stderr)
 
 
-def check(client, before, empty_polls):
-    """Say once what keeps messages away, and once that it is over. Return what it is, in words."""
+def check(client, empty_polls):
+    """Look for what keeps messages away. Raise an error if we have no right to them."""
     if client._cluster.unauthorized_topics:  # kafka-python only logs it, and waits
         raise errors.TopicAuthorizationFailedError(*client._cluster.unauthorized_topics)
-    trouble, has_nothing = "", empty_polls > 5 and not client.assignment()
+    has_nothing = empty_polls > 5 and not client.assignment()
     if not any(broker.connected for broker in list(client._manager._conns.values())):
-        trouble = "lost the broker"
+        tell("lost the broker")
     elif has_nothing and client.group_metadata().state == MemberState.STABLE:
-        trouble = "no partition to read (no such topic, or other workers have them all)"
-    if trouble != before:
-        say(f"warning: {trouble}: waiting" if trouble else "back again: going on", sys.stderr)
-    return trouble
+        tell("no partition to read (no such topic, or other workers have them all)")
+    else:
+        tell("")
 
 
 class Rebalance(ConsumerRebalanceListener):

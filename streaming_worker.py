@@ -32,6 +32,7 @@ HINTS = {  # what kafka-python's log says of a connection that failed: what to c
 COMMIT_SECONDS = 0.01  # messages that take less share a commit, and a crash repeats them
 
 is_shutting_down = False
+trouble = ""  # what keeps messages away
 
 
 def shut_down(*_):
@@ -47,6 +48,14 @@ def say(line, stream=None):
     except OSError:
         shut_down()
         os.dup2(os.open(os.devnull, os.O_WRONLY), (stream or sys.stdout).fileno())
+
+
+def tell(now):
+    """Say once what keeps messages away, and once that it is over."""
+    global trouble
+    if now != trouble:
+        say(f"warning: {now}: waiting" if now else "back again: going on", sys.stderr)
+        trouble = now
 
 
 def pretend_to_work(seconds):
@@ -91,24 +100,20 @@ def commit(consumer, done):
     none. A stop waits for the broker 3 seconds at most, then the exit status is 1.
     """
     offsets = {key: OffsetAndMetadata(records[-1].offset + 1) for key, records in done.items()}
-    where, is_late = ", ".join(place(records[0]) for records in done.values()), False
+    where = ", ".join(place(records[0]) for records in done.values())
     while True:
         try:
             consumer.commit(offsets, timeout_ms=3_000)
-            break
+            return tell("")
         except errors.KafkaError as error:
             outcome = f"not committed, will be handled again: {where} ({error})"
             if is_shutting_down:
                 sys.exit(f"error: {outcome}")
             if isinstance(error, (errors.CommitFailedError, errors.RebalanceInProgressError)):
                 return say(f"warning: {outcome}", sys.stderr)  # the group went on without us
-            if not is_late:
-                trouble = "lost the broker, or it refuses: not committed yet"
-                say(f"warning: {trouble}: {where} ({error})", sys.stderr)
-            is_late = True
+            if not trouble:
+                tell(f"lost the broker, or it refuses: not committed yet: {where} ({error})")
             time.sleep(0.2)
-    if is_late:
-        say("back again: going on", sys.stderr)
 
 
 def handle(consumer, polled, work_seconds):
@@ -135,7 +140,7 @@ def handle(consumer, polled, work_seconds):
 
 def consume(consumer, work_seconds):
     """Poll and handle messages until a signal."""
-    trouble, empty_polls, room = "", 0, 1
+    empty_polls, room = 0, 1
     while not is_shutting_down:
         # No poll() between the work and its commit: only inside poll() kafka-python gives a
         # partition to another worker. So poll no more than are done soon: one, if it takes long.
@@ -148,21 +153,20 @@ def consume(consumer, work_seconds):
             room = min(500, 2 * room) if took < COMMIT_SECONDS / 2 else max(1, room // 2)
         empty_polls = 0 if polled else empty_polls + 1
         if trouble or empty_polls:
-            trouble = check(consumer, trouble, empty_polls)
+            check(consumer, empty_polls)
 
 
-def check(consumer, before, empty_polls):
-    """Say once what keeps messages away, and once that it is over. Return what it is, in words."""
+def check(consumer, empty_polls):
+    """Look for what keeps messages away. Raise an error if we have no right to them."""
     if consumer._cluster.unauthorized_topics:  # kafka-python only logs it, and waits
         raise errors.TopicAuthorizationFailedError(*consumer._cluster.unauthorized_topics)
-    trouble, has_nothing = "", empty_polls > 5 and not consumer.assignment()
+    has_nothing = empty_polls > 5 and not consumer.assignment()
     if not any(broker.connected for broker in list(consumer._manager._conns.values())):
-        trouble = "lost the broker"
+        tell("lost the broker")
     elif has_nothing and consumer.group_metadata().state == MemberState.STABLE:
-        trouble = "no partition to read (no such topic, or other workers have them all)"
-    if trouble != before:
-        say(f"warning: {trouble}: waiting" if trouble else "back again: going on", sys.stderr)
-    return trouble
+        tell("no partition to read (no such topic, or other workers have them all)")
+    else:
+        tell("")
 
 
 class Rebalance(ConsumerRebalanceListener):

@@ -15,8 +15,8 @@ both_workers = pytest.mark.parametrize(
 
 
 @pytest.fixture
-def signups(own_broker):
-    signups = SignUps(own_broker.address)
+def signups(own_broker, request):
+    signups = SignUps(own_broker.address, getattr(request, "param", 1))
     yield signups
     signups.close()
 
@@ -182,3 +182,29 @@ def test_a_worker_finds_a_broker_that_comes_back(start, signups, own_broker, scr
     assert worker.finished == users(0)
     assert len(worker.err) == 2 and "lost the broker" in worker.err[0]
     assert "back again" in worker.err[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signups", [6], indirect=True, ids=["six partitions"])
+def test_a_group_outlasts_outages(start, signups, own_broker):
+    """Nobody twice, though four workers rejoin: until what is done is committed, none polls."""
+    flags = {STREAMING: ["--work-seconds", 0.005], BATCH: ["--work-seconds", 0.1, "--interval", 1]}
+    workers = [start(script, *flags[script]) for script in (STREAMING, BATCH) * 2]
+    signups.wait_for_members(4)
+    producer = start(PRODUCER, "--partitions", 6, "--count", 1_000_000, "--delay", 0.02)
+    for _ in range(3):
+        wait_until(lambda: signups.committed() > 100, "work")
+        own_broker.kill()
+        time.sleep(OUTAGE / 2)
+        finished = [len(worker.finished) for worker in workers]
+        own_broker.start()
+        for worker, number in zip(workers, finished):
+            wait_until(lambda: len(worker.finished) > number, f"work of {worker}")  # noqa: B023
+    assert producer.send(signal.SIGTERM).ended() == 0
+    wait_until(lambda: signups.lag() == 0, "an empty topic")
+    for worker in workers:
+        assert worker.send(signal.SIGTERM).ended() == 0
+    assert_each_once(producer.emails("Published"), *workers)
+    for worker in workers:
+        said = ["lost the broker" if "lost the broker" in line else line for line in worker.err]
+        assert said == ["lost the broker", "back again: going on\n"] * (len(said) // 2)
