@@ -4,6 +4,7 @@ python producer.py              with a worker in another terminal, before or aft
 """
 
 import argparse
+import collections
 import io
 import logging
 import math
@@ -73,33 +74,34 @@ def publish(producer, topic, count, delay):
 
     Return how many were sent, and those that were not delivered, as {email: error}.
     """
-    sent, waiting, failed = 0, {}, {}
+    sent, waiting, failed = 0, collections.deque(), {}
 
-    def confirm(email, _):
-        say(f"Published message to message broker. User email: {email}")
-        del waiting[email]
-
-    def fail(email, error):
-        failed[email] = error
-        del waiting[email]
+    def confirm():
+        """Name whom the broker has acknowledged by now."""
+        while waiting and waiting[0][1].is_done:
+            email, future = waiting.popleft()
+            if future.succeeded():
+                say(f"Published message to message broker. User email: {email}")
+            else:
+                failed[email] = future.exception
 
     try:
         while sent < count and not failed and not is_shutting_down:
             email = f"user{sent}@gmail.com"
-            sent, waiting[email] = sent + 1, "no answer from the broker"
-            future = producer.send(topic, key=email.encode(), value=email.encode())
-            future.add_callback(confirm, email).add_errback(fail, email)
-            wait_for(lambda: is_shutting_down, delay)
-        wait_for(lambda: not waiting, 1)  # not flush(): its limit is for each batch anew
+            waiting.append((email, producer.send(topic, key=email.encode(), value=email.encode())))
+            sent += 1
+            wait_for(lambda: confirm() or is_shutting_down, delay)
+        # Not flush(): its limit is for each batch anew.
+        wait_for(lambda: confirm() or not waiting, 1)
         patience = 10 if failed else 60  # seconds; the first to fail has had 50 already
         if waiting:
             say(f"waiting up to {patience} s for {len(waiting)} messages to be acknowledged")
-        wait_for(lambda: not waiting, patience)
+        wait_for(lambda: confirm() or not waiting, patience)
         producer.close(timeout=1)
     except KafkaError as error:
         say(f"error: {error}", sys.stderr)
         sys.unraisablehook = lambda _: None  # close() runs again at exit, and fails again
-    return sent, {**failed, **waiting}
+    return sent, {**failed, **{email: "no answer from the broker" for email, _ in waiting}}
 
 
 def cluster():
@@ -129,7 +131,7 @@ def connect(topic, partitions):
             linger_ms=5,  # sign-ups that come together travel together
             max_block_ms=10_000,
             delivery_timeout_ms=50_000,
-            reconnect_backoff_max_ms=1_000,  # 30 s by default: too late for a broker that returns
+            reconnect_backoff_max_ms=200,  # 30 s by default: too late for a broker that returns
             **settings,
         )
     except Exception as error:

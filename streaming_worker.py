@@ -211,7 +211,7 @@ def connect(topic, group):
             max_poll_interval_ms=86_400_000,  # longer work would be taken away, and done again
             metadata_max_age_ms=10_000,  # partitions added to the topic are found this soon
             bootstrap_timeout_ms=5_000,
-            reconnect_backoff_max_ms=1_000,  # 30 s by default: too late for a broker that returns
+            reconnect_backoff_max_ms=200,  # 30 s by default: too late for a broker that returns
             **settings,
         )
         consumer.subscribe([topic], listener=Rebalance(consumer))
