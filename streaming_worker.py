@@ -97,8 +97,9 @@ def commit(consumer, done):
     """Commit what is done, {TopicPartition: [record, ...]}; return once the broker has it.
 
     At-least-once: the commit follows the work, so a crash in between repeats a message and loses
-    none. A stop waits for the broker 3 seconds at most, then the exit status is 1.
+    none. A stop gives the broker some 5 seconds; without its answer the exit status is 1.
     """
+    deadline = time.monotonic() + 5
     offsets = {key: OffsetAndMetadata(records[-1].offset + 1) for key, records in done.items()}
     where = ", ".join(place(records[0]) for records in done.values())
     while True:
@@ -107,10 +108,12 @@ def commit(consumer, done):
             return tell("")
         except errors.KafkaError as error:
             outcome = f"not committed, will be handled again: {where} ({error})"
-            if is_shutting_down:
+            # Refused: the group went on without us. Anything else may pass.
+            refused = isinstance(error, (errors.CommitFailedError, errors.RebalanceInProgressError))
+            if is_shutting_down and (refused or time.monotonic() > deadline):
                 sys.exit(f"error: {outcome}")
-            if isinstance(error, (errors.CommitFailedError, errors.RebalanceInProgressError)):
-                return say(f"warning: {outcome}", sys.stderr)  # the group went on without us
+            if refused:
+                return say(f"warning: {outcome}", sys.stderr)
             if not trouble:
                 tell(f"lost the broker, or it refuses: not committed yet: {where} ({error})")
             time.sleep(0.2)

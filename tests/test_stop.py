@@ -17,6 +17,19 @@ def tire(email, work_seconds):
 worker.process_message = tire
 worker.main()
 """
+FLAKY = """
+import sys
+from kafka import KafkaConsumer
+from kafka.errors import KafkaConnectionError
+worker = __import__(sys.argv.pop(1))
+commit, failures = KafkaConsumer.commit, [KafkaConnectionError("it moved")] * 3
+def flaky(self, *offsets, **options):
+    if worker.is_shutting_down and failures:
+        raise failures.pop()
+    commit(self, *offsets, **options)
+KafkaConsumer.commit = flaky
+worker.main()
+"""
 both_workers = pytest.mark.parametrize("script", [STREAMING, BATCH])
 
 
@@ -96,6 +109,17 @@ def test_batch_finishes_the_batch_in_hand_once(start, signups, step):
     assert worker.finished == emailed == users(*range(20))
     assert signups.lag() == 0
     assert worker.count("shutting down: finishing") == 1
+
+
+@both_workers
+def test_the_last_commit_is_tried_again(start, signups, script):
+    """As when the group's coordinator moves, just then."""
+    signups.publish(*users(0))
+    worker = start(script, "--interval" if script == BATCH else "--work-seconds", 0.3, code=FLAKY)
+    worker.wait_for("sending email")
+    assert worker.send(STOPS[0]).ended() == 0
+    assert worker.finished == users(0) and signups.committed() == 1
+    assert len(worker.err) == 2 and "back again" in worker.err[1]
 
 
 def test_batch_flushes_a_full_buffer_at_once_and_keeps_it_bounded(start, signups):
