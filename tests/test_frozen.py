@@ -78,6 +78,7 @@ def test_a_frozen_worker_drops_what_another_one_handled_meanwhile(start, signups
     assert_each_once(users(*range(5)), frozen, successor)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", [STREAMING, BATCH])
 def test_a_worker_that_is_frozen_while_idle_goes_on(start, signups, script):
     worker = start(script, "--work-seconds", 0)

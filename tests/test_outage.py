@@ -109,6 +109,7 @@ def test_an_outage_in_the_middle_of_work_is_outlasted(start, signups, own_broker
     assert "lost the broker" in worker.err[0] and "back again" in worker.err[1]
 
 
+@pytest.mark.slow
 @both_workers
 def test_a_commit_that_failed_is_made_up_for(start, signups, own_broker, script, flags):
     """Even when no further message comes. Until then nobody else is begun, and little is said."""
@@ -167,6 +168,7 @@ def test_without_a_broker_the_producer_names_what_was_not_delivered(
     assert f"error: {len(named)} of {len(published + named)} messages were not" in producer.err[-1]
 
 
+@pytest.mark.slow
 @both_workers
 def test_a_worker_finds_a_broker_that_comes_back(start, signups, own_broker, script, flags):
     worker = start(script, *flags, "--work-seconds", 0)

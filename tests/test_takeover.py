@@ -95,6 +95,7 @@ def test_a_dead_worker_is_replaced_within_15_seconds(start, signups):
     assert successor.finished == users(0, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signups", [2], indirect=True, ids=["two partitions"])
 @pytest.mark.parametrize("script", [STREAMING, BATCH])
 def test_a_join_that_outlasts_a_poll_is_not_forgotten(start, signups, script):
@@ -114,6 +115,7 @@ def test_a_join_that_outlasts_a_poll_is_not_forgotten(start, signups, script):
     assert waiting.send(signal.SIGTERM).ended() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", [STREAMING, BATCH])
 def test_an_offset_fetched_before_a_rebalance_is_not_used_after_it(start, signups, script):
     """Its answer is slow; kafka-python 3.0 alone keeps it until it gets the partition again."""
