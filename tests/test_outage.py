@@ -71,6 +71,7 @@ def test_an_idle_worker_stops_without_a_broker(
     assert [line for line in worker.err if "lost the broker" not in line] == []
 
 
+@pytest.mark.slow
 def test_a_buffer_is_not_lost_by_a_stop_without_a_broker(start, signups, own_broker):
     signups.publish(*users(*range(5)))
     worker = start(BATCH, "--interval", 600)
@@ -129,6 +130,7 @@ def test_a_commit_that_failed_is_made_up_for(start, signups, own_broker, script,
     assert "not committed yet" in worker.err[0] and "back again" in worker.err[1]
 
 
+@pytest.mark.slow
 def test_the_producer_delivers_everything_across_an_outage(start, signups, own_broker):
     producer = start(PRODUCER, "--count", 100, "--delay", 0.1)
     producer.wait_for("Published message", times=20)

@@ -254,6 +254,7 @@ def provoke(start, signups, nowhere, own_broker):
     return [line.strip() for script in scripts for line in script.err]
 
 
+@pytest.mark.slow
 def test_troubleshooting_shows_what_the_scripts_say(start, signups, nowhere, own_broker):
     """Addresses, topics and the numbers of the operating system's errors may differ."""
     shown = [quote for seen, *_ in rows("Troubleshooting") for quote in quotes(seen)]
