@@ -101,6 +101,7 @@ def publish(producer, topic, count, delay):
     except KafkaError as error:
         say(f"error: {error}", sys.stderr)
         sys.unraisablehook = lambda _: None  # close() runs again at exit, and fails again
+    confirm()  # answers that came while send() or close() failed
     return sent, {**failed, **{email: "no answer from the broker" for email, _ in waiting}}
 
 
