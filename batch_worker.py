@@ -124,17 +124,19 @@ class Consumer(threading.Thread):
             check(self.client, self.empty_polls)
 
 
+def drain():
+    """Take everything out of the buffer and return it."""
+    return [emails.get_nowait() for _ in range(emails.qsize())]
+
+
 def process_messages(client, why, work_seconds):
     """Drain the buffer, welcome its users in two steps of `work_seconds`, commit. Holds `turn`.
 
     No poll() meanwhile: kafka-python gives a partition to another worker only inside poll(), so
     never between the work and the commit. Whatever the work raises stops the worker.
     """
-    if client.group_metadata().state != MemberState.STABLE:
-        turn.wait(timeout=0.2)  # a rebalance is under way: nobody can commit before it is over
-        return
     users, done = [], {}
-    for partition, record in [emails.get_nowait() for _ in range(emails.qsize())]:
+    for partition, record in drain():
         done.setdefault(partition, []).append(record)
         if email := read(record):
             users.append(email)
@@ -190,31 +192,25 @@ def check(client, empty_polls):
 
 
 class Rebalance(ConsumerRebalanceListener):
-    """Drops from the buffer what is no longer ours; makes up for two bugs of kafka-python 3.0."""
+    """Lets partitions go, and makes up for three bugs of kafka-python 3.0."""
 
     def __init__(self, client):
         self.coordinator = client._coordinator
 
     def on_partitions_revoked(self, revoked):
-        """A join that outlasts a poll() would be forgotten, for ever (as in KAFKA-9815)."""
-        self.coordinator.request_rejoin()
+        """Keep no message and no position: who is given a partition begins at its committed offset.
 
-    def on_partitions_lost(self, lost):
-        """The group had thrown this worker out: all of it is handed out again."""
-        keep(set())
+        Others may read it meanwhile. kafka-python alone goes on at its old position, or at the
+        answer to an older question for the offset; the Java client forgets both, too.
+        """
+        if left := drain():
+            say(f"rebalance: {len(left)} messages in the buffer are left to the group")
+        self.coordinator._subscription.assign_from_subscribed([])
+        self.coordinator._offset_fetch_futures.clear()
+        self.coordinator.request_rejoin()  # a join that outlasts a poll() is forgotten (KAFKA-9815)
 
     def on_partitions_assigned(self, assigned):
-        """An offset asked for before is out of date: others have read the partition since."""
-        self.coordinator._offset_fetch_futures.clear()
-        keep(assigned)
-
-
-def keep(partitions):
-    """Drop whatever is in the buffer from any but these partitions."""
-    for _ in range(emails.qsize()):
-        partition, record = emails.get_nowait()
-        if partition in partitions:
-            emails.put((partition, record))
+        """Nothing to do: poll() asks for the committed offsets."""
 
 
 def cluster():
@@ -299,15 +295,12 @@ def main():
                 if is_full or time.monotonic() >= next_flush:
                     why = "the buffer is full" if is_full else f"every {args.interval:g} s"
                     process_messages(client, why, args.work_seconds)
-                    if emails.empty():  # else a rebalance is under way: try again
-                        next_flush = time.monotonic() + args.interval
+                    next_flush = time.monotonic() + args.interval
                     turn.notify()
         # The order matters: no more polling, the last flush, its commit, and only then close().
         consumer.join()
         with turn:
             process_messages(client, "shutting down", args.work_seconds)
-        if not emails.empty():
-            say(f"a rebalance is under way: {emails.qsize()} users are left to the group")
     finally:
         shut_down()  # work that raised: the thread must not poll a client that is closed
         consumer.join()

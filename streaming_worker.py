@@ -173,18 +173,23 @@ def check(consumer, empty_polls):
 
 
 class Rebalance(ConsumerRebalanceListener):
-    """Makes up for two bugs of kafka-python 3.0."""
+    """Lets partitions go, and makes up for three bugs of kafka-python 3.0."""
 
     def __init__(self, consumer):
         self.coordinator = consumer._coordinator
 
     def on_partitions_revoked(self, revoked):
-        """A join that outlasts a poll() would be forgotten, for ever (as in KAFKA-9815)."""
-        self.coordinator.request_rejoin()
+        """Keep no position: who is given a partition begins at its committed offset.
+
+        Others may read it meanwhile. kafka-python alone goes on at its old position, or at the
+        answer to an older question for the offset; the Java client forgets both, too.
+        """
+        self.coordinator._subscription.assign_from_subscribed([])
+        self.coordinator._offset_fetch_futures.clear()
+        self.coordinator.request_rejoin()  # a join that outlasts a poll() is forgotten (KAFKA-9815)
 
     def on_partitions_assigned(self, assigned):
-        """An offset asked for before is out of date: others have read the partition since."""
-        self.coordinator._offset_fetch_futures.clear()
+        """Nothing to do: poll() asks for the committed offsets."""
 
 
 def cluster():

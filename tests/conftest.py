@@ -6,9 +6,12 @@ import signal
 import tempfile
 
 import pytest
-from broker import Broker, free_port
-from kit import Script, SignUps
-from secure import SecureBroker
+
+pytest.register_assert_rewrite("kit")  # so that its assertions show what they compare
+
+from broker import Broker, free_port  # noqa: E402
+from kit import Script, SignUps  # noqa: E402
+from secure import SecureBroker  # noqa: E402
 
 for name in ("SIGINT", "SIGHUP", "SIGQUIT"):  # ignored under nohup and `&`
     if hasattr(signal, name):

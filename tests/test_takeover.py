@@ -22,20 +22,33 @@ def impatient(self, timeout_ms, max_records):
 KafkaConsumer.__init__, KafkaConsumer.poll = attentive, impatient
 __import__(sys.argv.pop(1)).main()
 """
-LAGGING = """
-import sys
+NAMED = """
+import os, sys, time
 from kafka import KafkaConsumer
 from kafka.coordinator.consumer import ConsumerCoordinator
-fetch, init = ConsumerCoordinator._send_offset_fetch_request, KafkaConsumer.__init__
+init = KafkaConsumer.__init__
+def named(self, *topics, **settings):
+    init(self, *topics, **settings, client_id=os.environ["NAME"])
+KafkaConsumer.__init__ = named
+"""
+MAIN = "__import__(sys.argv.pop(1)).main()"
+FETCHES_OFFSETS_LATE = """
+fetch = ConsumerCoordinator._send_offset_fetch_request
 async def late(self, partitions):
     answer = await fetch(self, partitions)
     print("fetched the offset", flush=True)
     await self._net.sleep(5)
     return answer
-def last(self, *topics, **settings):
-    init(self, *topics, **settings, client_id="zz, the last that the assignor thinks of")
-ConsumerCoordinator._send_offset_fetch_request, KafkaConsumer.__init__ = late, last
-__import__(sys.argv.pop(1)).main()
+ConsumerCoordinator._send_offset_fetch_request = late
+"""
+SYNCS_LATE = """
+join = ConsumerCoordinator._process_join_group_response
+def late(self, *arguments):
+    answer = join(self, *arguments)
+    while not os.path.exists(os.environ["GATE"]):
+        time.sleep(0.01)
+    return answer
+ConsumerCoordinator._process_join_group_response = late
 """
 
 
@@ -119,7 +132,7 @@ def test_a_join_that_outlasts_a_poll_is_not_forgotten(start, signups, script):
 @pytest.mark.parametrize("script", [STREAMING, BATCH])
 def test_an_offset_fetched_before_a_rebalance_is_not_used_after_it(start, signups, script):
     """Its answer is slow; kafka-python 3.0 alone keeps it until it gets the partition again."""
-    lagging = start(script, code=LAGGING)
+    lagging = start(script, code=NAMED + FETCHES_OFFSETS_LATE + MAIN, env={"NAME": "z"})
     lagging.wait_for("fetched the offset")
     other = start(STREAMING, "--work-seconds", 0)
     signups.wait_for_members(2)
@@ -130,6 +143,33 @@ def test_an_offset_fetched_before_a_rebalance_is_not_used_after_it(start, signup
     lagging.wait_for("finished processing")
     assert lagging.send(signal.SIGTERM).ended() == 0
     assert_each_once(users(0, 1), other, lagging)
+
+
+@pytest.mark.parametrize("script", [STREAMING, BATCH])
+def test_a_partition_that_another_had_during_a_rebalance_is_read_anew(
+    start, signups, script, tmp_path
+):
+    """It goes from the lagging worker to another and back, before that knows of the first move."""
+    gate = tmp_path / "gate"
+    gate.touch()
+    leader = start(STREAMING, code=NAMED + MAIN, env={"NAME": "z"})
+    signups.wait_for_members(1)
+    lagging = start(script, code=NAMED + SYNCS_LATE + MAIN, env={"NAME": "y", "GATE": str(gate)})
+    signups.wait_for_members(2)
+    signups.publish(*users(0))
+    lagging.wait_for("finished processing")
+    gate.unlink()
+    other = start(STREAMING, "--work-seconds", 0, code=NAMED + MAIN, env={"NAME": "x"})
+    signups.wait_for_members(3)
+    signups.publish(*users(1))
+    other.wait_for("finished processing")
+    assert other.send(signal.SIGTERM).ended() == 0
+    gate.touch()
+    signups.publish(*users(2))
+    wait_until(lambda: signups.lag() == 0, "an empty topic")
+    for worker in (lagging, leader):
+        assert worker.send(signal.SIGTERM).ended() == 0
+    assert_each_once(users(0, 1, 2), other, lagging)
 
 
 def test_a_second_worker_of_one_partition_waits(start, signups):
@@ -170,7 +210,7 @@ def test_a_buffer_is_rid_of_what_a_new_worker_took_over(start, signups, leaves):
 
 @pytest.mark.parametrize("signups", [6], indirect=True, ids=["six partitions"])
 def test_a_buffer_is_left_to_the_group_while_a_rebalance_is_under_way(start, signups):
-    """Nobody can commit then, so users who were emailed now would be emailed again."""
+    """Nobody can commit then: users who were emailed now would be emailed again."""
     stopped = start(BATCH, "--interval", 600, code=TALKATIVE)
     busy = start(STREAMING, "--work-seconds", 5)
     signups.wait_for_members(2)
