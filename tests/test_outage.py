@@ -197,7 +197,8 @@ def test_a_group_outlasts_outages(start, signups, own_broker):
     signups.wait_for_members(4)
     producer = start(PRODUCER, "--partitions", 6, "--count", 1_000_000, "--delay", 0.02)
     for _ in range(3):
-        wait_until(lambda: signups.committed() > 100, "work")
+        before = signups.committed()
+        wait_until(lambda: signups.committed() > before + 100, "work")  # noqa: B023
         own_broker.kill()
         time.sleep(OUTAGE / 2)
         finished = [len(worker.finished) for worker in workers]
