@@ -144,6 +144,10 @@ class Broker:
             self.process.kill()
             self.process.wait()
 
+    def freeze(self):
+        """Let the broker hang: its connections stay, its answers do not come."""
+        self.process.send_signal(signal.SIGSTOP)
+
     def stop(self):
         """End the broker in order; it writes its data out first."""
         if not self.process:

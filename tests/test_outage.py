@@ -22,10 +22,11 @@ def signups(own_broker, request):
 
 
 stopped_soon_or_late = pytest.mark.parametrize(
-    "is_noticed",
+    ("fate", "is_noticed"),
     [
-        pytest.param(False, id="stopped at once", marks=pytest.mark.slow),
-        pytest.param(True, id="stopped once it has noticed"),
+        pytest.param("kill", False, id="stopped at once", marks=pytest.mark.slow),
+        pytest.param("kill", True, id="stopped once it has noticed"),
+        pytest.param("freeze", False, id="stopped while it waits", marks=pytest.mark.slow),
     ],
 )
 
@@ -33,12 +34,12 @@ stopped_soon_or_late = pytest.mark.parametrize(
 @both_workers
 @stopped_soon_or_late
 def test_a_stop_that_cannot_commit_says_what_will_be_repeated(
-    start, signups, own_broker, script, flags, is_noticed
+    start, signups, own_broker, script, flags, fate, is_noticed
 ):
     signups.publish(*users(0))
     worker = start(script, *flags)
     worker.wait_for("updating")
-    own_broker.kill()
+    getattr(own_broker, fate)()
     if is_noticed:
         wait_until(lambda: worker.err, "a commit that failed")
     stopped_at = time.monotonic()
@@ -48,6 +49,7 @@ def test_a_stop_that_cannot_commit_says_what_will_be_repeated(
     assert f"{signups.topic} partition 0 offset 0" in worker.err[-1]
     assert "handled again" in worker.err[-1]
 
+    own_broker.kill()
     own_broker.start()
     again = start(script, *flags, "--work-seconds", 0)
     wait_until(lambda: signups.lag() == 0, "an empty topic")
@@ -58,11 +60,11 @@ def test_a_stop_that_cannot_commit_says_what_will_be_repeated(
 @both_workers
 @stopped_soon_or_late
 def test_an_idle_worker_stops_without_a_broker(
-    start, signups, own_broker, script, flags, is_noticed
+    start, signups, own_broker, script, flags, fate, is_noticed
 ):
     worker = start(script, *flags)
     signups.wait_for_members(1)
-    own_broker.kill()
+    getattr(own_broker, fate)()
     if is_noticed:
         wait_until(lambda: worker.err, "a worker that has lost the broker")
     stopped_at = time.monotonic()
