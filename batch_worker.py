@@ -18,7 +18,7 @@ import threading
 import time
 from queue import SimpleQueue as Queue  # in C; the other costs 7 % of the throughput
 
-from kafka import ConsumerRebalanceListener, KafkaConsumer, errors
+from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition, errors
 from kafka.structs import MemberState, OffsetAndMetadata
 
 SETTINGS = (
@@ -34,7 +34,7 @@ HINTS = {  # what kafka-python's log says of a connection that failed: what to c
 
 is_shutting_down = False
 trouble = ""  # what keeps messages away
-emails = Queue()  # of (TopicPartition, record): polled, not handled yet
+emails = Queue()  # of records: polled, not handled yet
 turn = threading.Condition()  # held by the one thread that may use the Kafka client
 
 
@@ -115,9 +115,9 @@ class Consumer(threading.Thread):
             polled = self.client.poll(timeout_ms=200, max_records=room)
         except errors.RetriableError:  # seen in an outage; raised before any record is taken
             polled = {}
-        for partition, records in polled.items():
+        for records in polled.values():
             for record in records:
-                emails.put((partition, record))
+                emails.put(record)
             say("\n".join(["received a message, inserting into a queue buffer"] * len(records)))
         self.empty_polls = 0 if polled else self.empty_polls + 1
         if trouble or self.empty_polls:
@@ -135,12 +135,8 @@ def process_messages(client, why, work_seconds):
     No poll() meanwhile: kafka-python gives a partition to another worker only inside poll(), so
     never between the work and the commit. Whatever the work raises stops the worker.
     """
-    users, done = [], {}
-    for partition, record in drain():
-        done.setdefault(partition, []).append(record)
-        if email := read(record):
-            users.append(email)
-    if users:
+    done = drain()
+    if users := [email for record in done if (email := read(record))]:
         say(f"flushing {len(users)} users: {why}")
         say("processing message in queue buffer")
         say(f"sending email to users {users}")
@@ -153,14 +149,19 @@ def process_messages(client, why, work_seconds):
 
 
 def commit(client, done):
-    """Commit what is done, {TopicPartition: [record, ...]}; return once the broker has it.
+    """Commit the records that are done; return once the broker has it.
 
     At-least-once: the commit follows the work, so a crash in between repeats a batch and loses
     none. A stop gives the broker some 5 seconds; without its answer the exit status is 1.
     """
     deadline = time.monotonic() + 5
-    offsets = {key: OffsetAndMetadata(records[-1].offset + 1) for key, records in done.items()}
-    where = ", ".join(place(records[0]) for records in done.values())
+    first = {record.partition: record for record in reversed(done)}
+    last = {record.partition: record for record in done}
+    where = ", ".join(map(place, first.values()))
+    offsets = {
+        TopicPartition(record.topic, partition): OffsetAndMetadata(record.offset + 1)
+        for partition, record in last.items()
+    }
     while True:
         try:
             client.commit(offsets, timeout_ms=3_000)

@@ -16,7 +16,7 @@ import signal
 import sys
 import time
 
-from kafka import ConsumerRebalanceListener, KafkaConsumer, errors
+from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition, errors
 from kafka.structs import MemberState, OffsetAndMetadata
 
 SETTINGS = (
@@ -94,14 +94,19 @@ def read(record):
 
 
 def commit(consumer, done):
-    """Commit what is done, {TopicPartition: [record, ...]}; return once the broker has it.
+    """Commit the records that are done; return once the broker has it.
 
     At-least-once: the commit follows the work, so a crash in between repeats a message and loses
     none. A stop gives the broker some 5 seconds; without its answer the exit status is 1.
     """
     deadline = time.monotonic() + 5
-    offsets = {key: OffsetAndMetadata(records[-1].offset + 1) for key, records in done.items()}
-    where = ", ".join(place(records[0]) for records in done.values())
+    first = {record.partition: record for record in reversed(done)}
+    last = {record.partition: record for record in done}
+    where = ", ".join(map(place, first.values()))
+    offsets = {
+        TopicPartition(record.topic, partition): OffsetAndMetadata(record.offset + 1)
+        for partition, record in last.items()
+    }
     while True:
         try:
             consumer.commit(offsets, timeout_ms=3_000)
@@ -124,7 +129,7 @@ def handle(consumer, polled, work_seconds):
 
     The rest is handed back: it was not begun. Return how long that took, in seconds.
     """
-    started_at, done = time.monotonic(), {}
+    started_at, done = time.monotonic(), []
     try:
         for partition, records in polled.items():
             for record in records:
@@ -133,7 +138,7 @@ def handle(consumer, polled, work_seconds):
                     break
                 if email := read(record):
                     process_message(email, work_seconds)
-                done.setdefault(partition, []).append(record)
+                done.append(record)
     finally:  # of those before one that raises, nobody is emailed again
         took = time.monotonic() - started_at
         if done:
