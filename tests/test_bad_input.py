@@ -148,6 +148,7 @@ def on_a_strict_broker(test):
     return both_workers(test)
 
 
+@pytest.mark.slow
 @on_a_strict_broker
 def test_a_topic_that_comes_and_goes_is_waited_for(start, strict, script):
     """Each time, the worker says so once, and then handles whoever signs up."""

@@ -12,7 +12,14 @@ from kit import LIMIT, Script
 BROKER = "tests/broker.py"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGINT,
+        pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param(signal.SIGHUP, marks=pytest.mark.slow),
+    ],
+)
 def test_it_runs_until_a_signal_and_leaves_nothing_behind(tmp_path, number):
     port = free_port()
     broker = Script(BROKER, "--port", port, bootstrap="", env={"TMPDIR": tmp_path})
@@ -25,6 +32,7 @@ def test_it_runs_until_a_signal_and_leaves_nothing_behind(tmp_path, number):
     assert list(tmp_path.iterdir()) == [] and broker.err == []
 
 
+@pytest.mark.slow
 def test_data_is_kept_when_a_directory_is_named(tmp_path):
     for topics in [set(), {"kept"}]:
         port = free_port()

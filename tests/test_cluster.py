@@ -91,6 +91,7 @@ def test_each_broker_of_three_dies_in_turn(start, cluster, replicated):
     assert tally(*workers)[1] == {*published} <= {value.decode() for value in replicated.log()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", [STREAMING, BATCH])
 def test_partitions_that_are_added_are_read_within_30_seconds(start, signups, script):
     worker = start(script, "--interval" if script == BATCH else "--work-seconds", 0.2)

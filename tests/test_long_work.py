@@ -53,6 +53,7 @@ def test_work_longer_than_the_poll_interval_is_repeated(start, signups, script, 
     assert [line for line in worker.err if "not committed, will be handled again" not in line] == []
 
 
+@pytest.mark.slow
 @both_workers
 def test_work_longer_than_the_session_is_done_once(start, signups, script, flags):
     """A newcomer waits for it, can be stopped meanwhile, and is in the group as soon as it ends."""

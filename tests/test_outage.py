@@ -57,6 +57,7 @@ def test_a_stop_that_cannot_commit_says_what_will_be_repeated(
     assert again.finished == users(0)
 
 
+@pytest.mark.slow
 @both_workers
 @stopped_soon_or_late
 def test_an_idle_worker_stops_without_a_broker(
