@@ -8,10 +8,12 @@ from kit import BATCH, STREAMING, users, wait_until
 
 UNREADABLE = {"null": None, "empty": b"", "not UTF-8": b"\xff\xfe@gmail.com"}
 FAILING = """
-import sys
-worker = __import__(sys.argv.pop(1))
+import os, sys
+worker, begun = __import__(sys.argv.pop(1)), []
 def fail(seconds):
-    raise RuntimeError("the mail server is on fire")
+    begun.append(seconds)
+    if len(begun) == int(os.environ["STEP"]):
+        raise RuntimeError("the mail server is on fire")
 worker.pretend_to_work = fail
 worker.main()
 """
@@ -64,9 +66,11 @@ def test_content_is_shown_not_obeyed(start, signups, script):
 
 
 @both_workers
-def test_work_that_raises_stops_the_worker_and_commits_nothing_of_it(start, signups, script):
+@pytest.mark.parametrize("step", ["1", "2"], ids=["the email", "the status"])
+def test_work_that_raises_stops_the_worker_and_commits_nothing_of_it(start, signups, script, step):
     signups.publish(*users(0, 1, 2))
-    broken = start(script, "--interval" if script == BATCH else "--work-seconds", 0, code=FAILING)
+    flags = ["--interval" if script == BATCH else "--work-seconds", 0]
+    broken = start(script, *flags, code=FAILING, env={"STEP": step})
     assert broken.ended() == 1
     assert "the mail server is on fire" in broken.err[-1]
     assert signups.committed() == 0
