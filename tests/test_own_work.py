@@ -16,16 +16,15 @@ PLACE = "is_shutting_down = False\n"
 
 
 def with_own_work(script):
-    """Return the script with the README's snippet above PLACE, and the README's diff applied."""
-    text = source(script)
-    for snippet, diff in zip(blocks("python", OWN_WORK), blocks("diff", OWN_WORK)):
-        old = re.sub(r"^[ -]|^\+.*\n", "", diff, flags=re.MULTILINE)
-        new = re.sub(r"^[ +]|^-.*\n", "", diff, flags=re.MULTILINE)
-        if old in text:
-            assert text.count(old) == text.count(PLACE) == 1
-            text = text.replace(old, new).replace(PLACE, f"{snippet}\n\n{PLACE}")
-    assert text != source(script)
-    return f"import sys\nsys.argv.pop(1)\n{text}"
+    """Return the script with the README's snippet above PLACE, called where the README says."""
+    [part] = [part for part in OWN_WORK.split("\n\n**") if f"into `{script}`" in part]
+    [snippet] = blocks("python", part)
+    new, which, old = re.search(r"`([^`]+)` instead of the (\w+) `([^`]+)`", part).groups()
+    before, after = source(script).split(PLACE)
+    start, middle, end = after.split(old)
+    first, second = {"first": (new, old), "second": (old, new)}[which]
+    after = start + first + middle + second + end
+    return f"import sys\nsys.argv.pop(1)\n{before}{snippet}\n\n{PLACE}{after}"
 
 
 class Inbox:
@@ -72,7 +71,7 @@ def test_a_real_email(start, signups, inbox):
 def select(database):
     """Return the rows of the table, [email, status]."""
     code = "import sys; from chdb.session import Session; s = Session(sys.argv[1])\n"
-    code += "print(s.query('SELECT email, status FROM app.users FINAL', 'JSONCompactEachRow'))"
+    code += "print(s.query('SELECT email, status FROM users FINAL', 'JSONCompactEachRow'))"
     done = subprocess.run([sys.executable, "-c", code, database], capture_output=True, check=True)
     return [json.loads(row) for row in done.stdout.decode().splitlines() if row]
 
