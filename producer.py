@@ -85,23 +85,24 @@ def publish(producer, topic, count, delay):
             else:
                 failed[email] = future.exception
 
-    try:
-        while sent < count and not failed and not is_shutting_down:
-            email = f"user{sent}@gmail.com"
+    while sent < count and not failed and not is_shutting_down:
+        email = f"user{sent}@gmail.com"
+        sent += 1
+        try:
             waiting.append((email, producer.send(topic, key=email.encode(), value=email.encode())))
-            sent += 1
-            wait_for(lambda: confirm() or is_shutting_down, delay)
-        # Not flush(): its limit is for each batch anew.
-        wait_for(lambda: confirm() or not waiting, 1)
-        patience = 10 if failed else 60  # seconds; the first to fail has had 50 already
-        if waiting:
-            say(f"waiting up to {patience} s for {len(waiting)} messages to be acknowledged")
-        wait_for(lambda: confirm() or not waiting, patience)
+        except KafkaError as error:  # no such topic any more, or no leader, for max_block_ms
+            failed[email] = error
+        wait_for(lambda: confirm() or failed or is_shutting_down, delay)
+    # Not flush(): its limit is for each batch anew.
+    wait_for(lambda: confirm() or not waiting, 1)
+    patience = 10 if failed else 60  # seconds; the first to fail has had up to 50 already
+    if waiting:
+        say(f"waiting up to {patience} s for {len(waiting)} messages to be acknowledged")
+    wait_for(lambda: confirm() or not waiting, patience)
+    try:
         producer.close(timeout=1)
-    except KafkaError as error:
-        say(f"error: {error}", sys.stderr)
+    except KafkaError:  # somebody is still waiting
         sys.unraisablehook = lambda _: None  # close() runs again at exit, and fails again
-    confirm()  # answers that came while send() or close() failed
     return sent, {**failed, **{email: "no answer from the broker" for email, _ in waiting}}
 
 

@@ -91,8 +91,7 @@ def play(signups):
     batch.wait_for("received a message", lag)
     say(f"SIGTERM, with all {lag} users in its buffer")
     ends.append(batch.send(signal.SIGTERM).ended())
-    held = [value.decode() for value in signups.log()]
-    return verdict([streaming, batch], ends, held, signups.lag())
+    return verdict([streaming, batch], ends, signups.log(), signups.lag())
 
 
 def verdict(workers, ends, held, lag):

@@ -142,6 +142,16 @@ class Script:
                 finished += updated
         return finished
 
+    @property
+    def published(self):
+        """The users whom the producer called published, in order."""
+        return self.emails("Published message")
+
+    @property
+    def undelivered(self):
+        """The users whom the producer called not delivered, in order."""
+        return [line.split()[3].rstrip(":") for line in self.err if "not delivered: " in line]
+
     def emails(self, prefix):
         return [e for line in list(self.out) if line.startswith(prefix) for e in parse_emails(line)]
 
@@ -200,15 +210,15 @@ class SignUps:
         producer.close(timeout=LIMIT)
 
     def log(self):
-        """Return the value of every message in the topic, in order."""
+        """Return the emails that the topic holds, in order."""
         consumer = KafkaConsumer(**self.cluster, auto_offset_reset="earliest")
         consumer.assign([TopicPartition(self.topic, n) for n in range(len(self.ends()))])
-        values = []
-        while len(values) < sum(self.ends().values()):
+        emails = []
+        while len(emails) < sum(self.ends().values()):
             for records in consumer.poll(timeout_ms=200).values():
-                values += [record.value for record in records]
+                emails += [record.value.decode() for record in records]
         consumer.close()
-        return values
+        return emails
 
     def ends(self):
         """Return {partition: offset that the next message gets}."""

@@ -16,6 +16,13 @@ BAD_ADDRESSES = {  # what the line must name beside the address
     "localhost:kafka": "port",
     "localhost:99999": "port",
 }
+FORGETFUL = """
+import functools, sys
+producer = __import__(sys.argv.pop(1))
+# The client finds out once in five minutes that a topic is gone.
+producer.KafkaProducer = functools.partial(producer.KafkaProducer, metadata_max_age_ms=1_000)
+producer.main()
+"""
 VARIABLES = (
     "BOOTSTRAP_SERVERS SECURITY_PROTOCOL SASL_MECHANISM SASL_PLAIN_USERNAME SASL_PLAIN_PASSWORD "
     "SSL_CAFILE"
@@ -141,15 +148,15 @@ def strict(own_broker):
     signups.close()
 
 
-def on_a_strict_broker(test):
-    """Run the test for both workers, on a broker that creates no topic by itself."""
-    properties = {"auto.create.topics.enable": "false"}
-    test = pytest.mark.parametrize("own_broker", [properties], indirect=True, ids=[""])(test)
-    return both_workers(test)
+# A broker that creates no topic by itself.
+on_a_strict_broker = pytest.mark.parametrize(
+    "own_broker", [{"auto.create.topics.enable": "false"}], indirect=True, ids=[""]
+)
 
 
 @pytest.mark.slow
 @on_a_strict_broker
+@both_workers
 def test_a_topic_that_comes_and_goes_is_waited_for(start, strict, script):
     """Each time, the worker says so once, and then handles whoever signs up."""
     flags = ["--interval", 0.2] if script == BATCH else []
@@ -167,3 +174,25 @@ def test_a_topic_that_comes_and_goes_is_waited_for(start, strict, script):
     assert worker.send(signal.SIGTERM).ended() == 0
     assert worker.finished == users(0, 1)
     assert [words for words, line in zip(said, worker.err) if words not in line] == []
+
+
+@pytest.mark.slow
+@on_a_strict_broker
+@pytest.mark.parametrize(
+    ("delay", "code"), [(0.05, None), (3, FORGETFUL)], ids=["messages on the way", "none"]
+)
+def test_a_topic_deleted_under_the_producer(start, strict, delay, code):
+    """It ends, and names whoever is not in the log of the topic's successor."""
+    producer = start(PRODUCER, "--count", 1_000, "--delay", delay, signups=strict, code=code)
+    producer.wait_for("Published message", times=2)
+    strict.admin.delete_topics([strict.topic])
+    if not code:
+        producer.wait_for("waiting up to 10 s")
+        recreate(strict)
+    assert producer.ended() == 1
+    published, named = producer.published, producer.undelivered
+    assert sorted(published + named) == sorted(users(*range(len(published + named))))
+    assert f"error: {len(named)} of {len(published + named)} messages were not" in producer.err[-1]
+    if not code:
+        log = strict.log()
+        assert log and log == published[-len(log) :]

@@ -79,7 +79,7 @@ def test_churn_loses_nobody(start, signups, request, crashes):
         assert worker.send(signal.SIGTERM).ended() in (0, worker in thawed)
 
     emailed, finished = tally(*workers)
-    lost = {*producer.emails("Published")} - finished
+    lost = {*producer.published} - finished
     twice = {email for email, times in emailed.items() if times > 1}
     print(f"{len(emailed)} users, {len(workers)} workers, {len(thawed)} thawed, {len(twice)} twice")
     wrong, scripts = lost if crashes else lost | twice, [producer, *workers]

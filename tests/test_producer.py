@@ -20,22 +20,12 @@ for number in range(20):
 """
 
 
-def published(producer):
-    """Return the emails that the producer called published, in order."""
-    return producer.emails("Published message to message broker.")
-
-
-def logged(signups):
-    """Return the emails that the topic holds, in order."""
-    return [value.decode() for value in signups.log()]
-
-
 @pytest.mark.parametrize("signups", [0], indirect=True, ids=["no topic yet"])
 def test_it_creates_the_topic_and_publishes_ten_users(start, signups):
     producer = start(PRODUCER, "--partitions", 3)
     assert producer.ended() == 0
     assert len(signups.ends()) == 3
-    assert sorted(published(producer)) == sorted(logged(signups)) == users(*range(10))
+    assert sorted(producer.published) == sorted(signups.log()) == users(*range(10))
     assert producer.out[-1].strip() == f"Published 10 of 10 messages to topic {signups.topic}"
     assert producer.count("already created") == 0 and producer.err == []
 
@@ -43,7 +33,7 @@ def test_it_creates_the_topic_and_publishes_ten_users(start, signups):
 def test_what_it_says_at_full_speed_is_in_the_log(start, signups):
     producer = start(PRODUCER, "--count", 5_000, "--delay", 0)
     assert producer.ended() == 0
-    assert published(producer) == logged(signups) == users(*range(5_000))
+    assert producer.published == signups.log() == users(*range(5_000))
 
 
 @pytest.mark.parametrize("delay", [0, 0.05], ids=["full speed", "a message every 50 ms"])
@@ -52,8 +42,8 @@ def test_after_a_signal_it_delivers_what_was_sent(start, signups, number, delay)
     producer = start(PRODUCER, "--count", 200_000, "--delay", delay)
     producer.wait_for("Published message", times=5)
     assert producer.send(number, number).ended() == 0
-    said = published(producer)
-    assert said == logged(signups) == users(*range(len(said)))
+    said = producer.published
+    assert said == signups.log() == users(*range(len(said)))
     assert producer.out[-1].startswith(f"Published {len(said)} of 200000 messages")
 
 
@@ -61,7 +51,7 @@ def test_a_topic_that_is_there_already_is_named_and_used(start, signups):
     producer = start(PRODUCER, "--count", 2)
     assert producer.ended() == 0
     assert producer.count(f"Topic {signups.topic} is already created\n") == 1
-    assert logged(signups) == users(0, 1) and producer.err == []
+    assert signups.log() == users(0, 1) and producer.err == []
 
 
 @pytest.mark.parametrize("signups", [2], indirect=True, ids=["two partitions"])
