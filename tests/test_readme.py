@@ -288,7 +288,7 @@ def mermaid():
     home = pathlib.Path(sys.prefix) / "mermaid"
     home.mkdir(exist_ok=True)
     (home / "parse.mjs").write_text(PARSER)
-    quiet = ["--silent", "--no-audit", "--no-fund", "--prefix", str(home)]
+    quiet = ["--loglevel=error", "--no-audit", "--no-fund", "--prefix", str(home)]
     assert npm.npm(["install", *quiet, *MERMAID]) == 0
 
     def parse(diagrams):
