@@ -77,10 +77,9 @@ def test_the_other_worker_goes_on_where_one_stopped(start, signups, first, secon
     ids=["streaming", "batch"],
 )
 def test_members_replaced_gracefully_lose_nobody_and_repeat_nobody(start, signups, script, flags):
-    count = 500
     workers = [start(script, *flags) for _ in range(3)]
     signups.wait_for_members(3)
-    producer = start(PRODUCER, "--partitions", 6, "--count", count, "--delay", 0.02)
+    producer = start(PRODUCER, "--partitions", 6, "--count", 1_000_000, "--delay", 0.02)
     running = list(workers)
     for number in [signal.SIGINT, signal.SIGTERM, signal.SIGHUP] * 2:
         running[0].wait_for("finished processing")
@@ -88,11 +87,11 @@ def test_members_replaced_gracefully_lose_nobody_and_repeat_nobody(start, signup
         workers.append(start(script, *flags))
         running.append(workers[-1])
         signups.wait_for_members(3)
-    assert producer.ended() == 0
+    assert producer.send(signal.SIGTERM).ended() == 0
     wait_until(lambda: signups.lag() == 0, "an empty topic")
     for worker in running:
         assert worker.send(signal.SIGTERM).ended() == 0
-    assert_each_once(users(*range(count)), *workers)
+    assert_each_once(producer.published, *workers)
     assert [worker.err for worker in workers if worker.err] == []
 
 
