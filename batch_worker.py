@@ -31,6 +31,9 @@ HINTS = {  # what kafka-python's log says of a connection that failed: what to c
     "CERTIFICATE|X509|Errno 2": "certificate not trusted, check KAFKA_SSL_CAFILE",
     "frame|SSL|socket": "not the protocol of that port, check KAFKA_SECURITY_PROTOCOL",
 }
+# For a leader that the cluster has just dropped, poll() of kafka-python 3.0 raises and loses what
+# it has taken. So that it asks again instead, as for a broker that is not ready:
+errors.UnknownBrokerIdError = errors.NodeNotReadyError
 
 is_shutting_down = False
 trouble = ""  # what keeps messages away

@@ -30,6 +30,9 @@ HINTS = {  # what kafka-python's log says of a connection that failed: what to c
     "frame|SSL|socket": "not the protocol of that port, check KAFKA_SECURITY_PROTOCOL",
 }
 COMMIT_SECONDS = 0.01  # messages that take less share a commit, and a crash repeats them
+# For a leader that the cluster has just dropped, poll() of kafka-python 3.0 raises and loses what
+# it has taken. So that it asks again instead, as for a broker that is not ready:
+errors.UnknownBrokerIdError = errors.NodeNotReadyError
 
 is_shutting_down = False
 trouble = ""  # what keeps messages away

@@ -6,9 +6,26 @@ import time
 
 import pytest
 from broker import Broker
-from kit import BATCH, PRODUCER, STREAMING, SignUps, tally, users, wait_until
+from kit import BATCH, PRODUCER, STREAMING, SignUps, assert_each_once, tally, users, wait_until
 
 NODES = (1, 2, 3)
+MISLED = """
+import sys
+from kafka import KafkaConsumer
+from kafka.cluster import ClusterMetadata
+init, update, answers = KafkaConsumer.__init__, ClusterMetadata.update_metadata, []
+def attentive(self, *topics, **settings):
+    quick = {"metadata_max_age_ms": 100, "max_partition_fetch_bytes": 1_000}
+    init(self, *topics, **{**settings, **quick})
+def misled(self, answer):
+    answers.append(answer)
+    for partition in [p for topic in answer.topics for p in topic.partitions]:
+        if len(answers) % 2 == 0:
+            partition.leader_id = 100 + len(answers)
+    update(self, answer)
+KafkaConsumer.__init__, ClusterMetadata.update_metadata = attentive, misled
+__import__(sys.argv.pop(1)).main()
+"""
 
 
 class Cluster:
@@ -104,3 +121,18 @@ def test_partitions_that_are_added_are_read_within_30_seconds(start, signups, sc
     print(f"added partitions were read after {time.monotonic() - added_at:.1f} s")
     assert worker.send(signal.SIGTERM).ended() == 0
     assert {*worker.finished} == {*users(*range(20))}
+
+
+@pytest.mark.parametrize(
+    ("script", "flags"),
+    [(STREAMING, []), (BATCH, ["--interval", 0.01, "--max-batch-size", 15])],
+    ids=["streaming", "batch"],
+)
+def test_a_leader_that_is_none_of_the_brokers_is_asked_for_again(start, signups, script, flags):
+    """Kafka answers so if it drops a broker meanwhile: still a leader, but no broker any more."""
+    worker = start(script, "--work-seconds", 0.002, *flags, code=MISLED)
+    producer = start(PRODUCER, "--count", 1_000, "--delay", 0.002)
+    assert producer.ended() == 0
+    wait_until(lambda: signups.lag() == 0, "an empty topic")
+    assert worker.send(signal.SIGTERM).ended() == 0
+    assert_each_once(producer.published, worker)
