@@ -262,13 +262,14 @@ class SignUps:
         return sum(self.ends().values()) - self.committed()
 
     def members(self):
-        """Return the number of members, 0 while the group is not stable."""
+        """Return the client ids of the members, none while the group is not stable."""
         group = self.ask("describe_groups", [self.group])[self.group]
-        return len(group["members"]) if group["group_state"] == "Stable" else 0
+        is_stable = group["group_state"] == "Stable"
+        return [member["client_id"] for member in group["members"] if is_stable]
 
     def wait_for_members(self, number):
         """Wait until the group is stable with this number of members."""
-        wait_until(lambda: self.members() == number, f"{number} members in a stable group")
+        wait_until(lambda: len(self.members()) == number, f"{number} members in a stable group")
 
 
 def tally(*scripts):

@@ -125,7 +125,7 @@ def test_a_group_of_another_kind_of_consumers_is_named(start, signups, other_con
     assert refused.ended(15) == 1
     assert len(refused.err) == 1 and "not compatible with the current group" in refused.err[0]
     assert signups.group in refused.err[0]
-    assert refused.begun == [] and signups.committed() == 0 and signups.members() == 1
+    assert refused.begun == [] and signups.committed() == 0 and len(signups.members()) == 1
 
 
 def recreate(signups):

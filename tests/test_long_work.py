@@ -61,7 +61,7 @@ def test_work_longer_than_the_session_is_done_once(start, signups, script, flags
     busy = start(script, *flags, "--work-seconds", 8)
     busy.wait_for("sending email")
     newcomer, stopped = (start(script, *flags) for _ in range(2))
-    wait_until(lambda: signups.members() == 0, "a rebalance")
+    wait_until(lambda: not signups.members(), "a rebalance")
     stopped.wait_for("waiting for messages")
     busy.wait_for("updating")
     asked_at = time.monotonic()

@@ -116,7 +116,7 @@ def test_a_join_that_outlasts_a_poll_is_not_forgotten(start, signups, script):
         assert start(PRODUCER, *flags).ended() == 0
         busy.wait_for("sending email")
         signups.admin.create_partitions({signups.topic: partitions + 2})
-        wait_until(lambda: signups.members() == 0, "a rebalance")
+        wait_until(lambda: not signups.members(), "a rebalance")
         assert busy.send(signal.SIGTERM).ended() == 0
         wait_until(lambda: signups.lag() == 0, "an empty topic")
     assert waiting.send(signal.SIGTERM).ended() == 0
@@ -154,7 +154,9 @@ def test_a_partition_that_another_had_during_a_rebalance_is_read_anew(
     lagging.wait_for("finished processing")
     gate.unlink()
     other = start(STREAMING, "--work-seconds", 0, code=NAMED + MAIN, env={"NAME": "x"})
-    signups.wait_for_members(3)
+    # Not for three: kafka-python 3.0 forgets a join that ends between two polls, and joins anew,
+    # without the lagging one then, whose session is over before it can follow.
+    wait_until(lambda: "x" in signups.members(), "the other one in the group")
     signups.publish(*users(1))
     other.wait_for("finished processing")
     assert other.send(signal.SIGTERM).ended() == 0
