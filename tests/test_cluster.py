@@ -22,7 +22,7 @@ def misled(self, answer):
     for partition in [p for topic in answer.topics for p in topic.partitions]:
         if len(answers) % 2 == 0:
             partition.leader_id = 100 + len(answers)
-            print("misled", flush=True)
+            sys.stderr.write("misled\\n")
     update(self, answer)
 KafkaConsumer.__init__, ClusterMetadata.update_metadata = attentive, misled
 __import__(sys.argv.pop(1)).main()
@@ -135,6 +135,6 @@ def test_a_leader_that_is_none_of_the_brokers_is_asked_for_again(start, signups,
     producer = start(PRODUCER, "--count", 1_000, "--delay", 0.002)
     assert producer.ended() == 0
     wait_until(lambda: signups.lag() == 0, "an empty topic")
-    assert worker.count("misled"), "no answer was altered"
+    assert "misled\n" in worker.err, "no answer was altered"
     assert worker.send(signal.SIGTERM).ended() == 0
     assert_each_once(producer.published, worker)
