@@ -114,6 +114,7 @@ def cluster():
             sys.exit(f"error: {name} is empty: unset it, or give it a value")
         if name in os.environ:
             told[name[len("KAFKA_") :].lower()] = os.environ[name]
+    # kafka-python takes any other word for PLAINTEXT, "ssl" for one, and goes on unencrypted.
     if told["security_protocol"] not in ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"):
         sys.exit(f"error: KAFKA_SECURITY_PROTOCOL is no protocol: {told['security_protocol']}")
     return told

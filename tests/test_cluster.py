@@ -22,7 +22,7 @@ def misled(self, answer):
     for partition in [p for topic in answer.topics for p in topic.partitions]:
         if len(answers) % 2 == 0:
             partition.leader_id = 100 + len(answers)
-            sys.stderr.write("misled\\n")
+            sys.stderr.write("misled\\n")  # print() cuts the worker's lines in two
     update(self, answer)
 KafkaConsumer.__init__, ClusterMetadata.update_metadata = attentive, misled
 __import__(sys.argv.pop(1)).main()
