@@ -1,318 +1,213 @@
-"""Batch worker: buffer the sign-ups, handle all of them together every 5 seconds.
+"""Batch worker: handles the sign-ups of 5 seconds together.
 
-    python batch_worker.py          and, in another terminal:      python producer.py
+Run: python batch_worker.py
 
-A consumer thread fills a queue; the main thread drains it every 5 seconds, as soon as it is full,
-and once more on Ctrl+C: whoever is in the buffer is handled and committed before the end.
+Press Ctrl+C while users are in the buffer: it handles them and stops.
 """
 
 import argparse
-import io
+import atexit
+import contextlib
 import logging
-import math
 import os
-import re
 import signal
 import sys
 import threading
 import time
-from queue import SimpleQueue as Queue  # in C; the other costs 7 % of the throughput
+from queue import Queue
 
-from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition, errors
-from kafka.structs import MemberState, OffsetAndMetadata
+from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError, KafkaTimeoutError
+from kafka.structs import OffsetAndMetadata
 
-SETTINGS = (
-    "KAFKA_BOOTSTRAP_SERVERS KAFKA_SECURITY_PROTOCOL KAFKA_SASL_MECHANISM "
-    "KAFKA_SASL_PLAIN_USERNAME KAFKA_SASL_PLAIN_PASSWORD KAFKA_SSL_CAFILE"
-)
-HINTS = {  # what kafka-python's log says of a connection that failed: what to check
-    r"REFUSED|DNS|int\(\)": "no broker there, check host, port and the address it advertises",
-    r"Sasl|version=\(": "authentication failed, check KAFKA_SASL_ mechanism, username, password",
-    "CERTIFICATE|X509|Errno 2": "certificate not trusted, check KAFKA_SSL_CAFILE",
-    "frame|SSL|socket": "not the protocol of that port, check KAFKA_SECURITY_PROTOCOL",
-}
-# For a leader that the cluster has just dropped, poll() of kafka-python 3.0 raises and loses what
-# it has taken. So that it asks again instead, as for a broker that is not ready:
-errors.UnknownBrokerIdError = errors.NodeNotReadyError
-
+VARIABLES = """KAFKA_BOOTSTRAP_SERVERS KAFKA_SECURITY_PROTOCOL
+    KAFKA_SSL_CAFILE KAFKA_SSL_CERTFILE KAFKA_SSL_KEYFILE
+    KAFKA_SASL_MECHANISM KAFKA_SASL_PLAIN_USERNAME KAFKA_SASL_PLAIN_PASSWORD"""
+CLUSTER = {v[6:].lower(): os.getenv(v) for v in VARIABLES.split() if os.getenv(v)}
+SERVERS = CLUSTER.setdefault("bootstrap_servers", "localhost:9092")
+CLUSTER.update(api_version_auto_timeout_ms=5_000, reconnect_backoff_max_ms=200)
 is_shutting_down = False
-trouble = ""  # what keeps messages away
-emails = Queue()  # of records: polled, not handled yet
-turn = threading.Condition()  # held by the one thread that may use the Kafka client
+emails = Queue()  # the buffer: lists of users
+offsets = {}  # to commit
+is_full = threading.Event()
+client_lock = threading.Lock()
+shown = {}  # what kafka-python has logged
 
 
 def shut_down(*_):
-    """Signal handler: ask for a stop, nothing else. Whoever holds work finishes it first."""
+    """Signal handler. It can interrupt any line, so it only sets a flag."""
     global is_shutting_down
     is_shutting_down = True
 
 
-def say(line, stream=None):
-    """Print a line at once. Output that is gone (tee, terminal) asks for a stop, never raises."""
-    try:
-        print(line, file=stream)
-    except OSError:
-        shut_down()
-        os.dup2(os.open(os.devnull, os.O_WRONLY), (stream or sys.stdout).fileno())
+def process_messages(users, work_seconds):
+    """Welcome these users. Put your own work here."""
+    say("processing message in queue buffer")
+    say(f"sending email to users {users}")
+    time.sleep(work_seconds)
+    say(f"updating status to Waiting Confirmation for users {users}")
+    time.sleep(work_seconds)
+    say("finished processing messages")
 
 
-def tell(now):
-    """Say once what keeps messages away, and once that it is over."""
-    global trouble
-    if now != trouble:
-        say(f"warning: {now}: waiting" if now else "back again: going on", sys.stderr)
-        trouble = now
-
-
-def pretend_to_work(seconds):
-    """Take `seconds`, where a real worker would call its mail server or its database."""
-    end = time.monotonic() + seconds
-    while (left := end - time.monotonic()) > 0:
-        was_shutting_down = is_shutting_down
-        time.sleep(min(left, 0.1))
-        if is_shutting_down and not was_shutting_down:
-            say("shutting down: finishing this batch first")
-
-
-def place(record):
-    """Return where a record is, in words."""
-    return f"{record.topic} partition {record.partition} offset {record.offset}"
-
-
-def read(record):
-    """Return the email address that a record holds; say so if it holds none, and return None."""
-    try:
-        if record.value:
-            return record.value.decode()
-    except UnicodeDecodeError:
-        pass
-    say(f"warning: skipped {place(record)}: not an email address in UTF-8", sys.stderr)
-
-
-class Consumer(threading.Thread):
-    """Polls Kafka and puts the records into `emails`, until a signal or an `error`."""
-
-    def __init__(self, client, max_batch_size):
+class Consumer(threading.Thread, ConsumerRebalanceListener):
+    def __init__(self, consumer, max_batch_size):
         super().__init__(daemon=True)
-        self.client, self.max_batch_size = client, max_batch_size
-        self.empty_polls, self.error = 0, None
+        self.consumer, self.limit, self.error = consumer, max_batch_size, None
 
     def run(self):
-        """Poll, 0.2 s at a time; while the buffer is full or a batch is in hand, do not."""
+        """Fill the buffer until a signal or an error."""
         try:
             while not is_shutting_down:
-                with turn:
-                    self.poll()
-                    is_full = emails.qsize() >= self.max_batch_size
-                    if is_full:
-                        turn.notify()
-                    turn.wait(0.2 if is_full else 0.001)  # else the main thread never has a turn
+                with client_lock:
+                    if not is_full.is_set():
+                        self.receive()
+                time.sleep(0.001)  # the main thread's turn
         except Exception as error:
             self.error = error
-            shut_down()
 
-    def poll(self):
-        """Buffer the next records, as many as there is room for."""
-        room = max(1, self.max_batch_size - emails.qsize())  # 0: no rebalance could end
-        try:
-            polled = self.client.poll(timeout_ms=200, max_records=room)
-        except errors.RetriableError:  # seen in an outage; raised before any record is taken
-            polled = {}
-        for records in polled.values():
-            for record in records:
-                emails.put(record)
-            say("\n".join(["received a message, inserting into a queue buffer"] * len(records)))
-        self.empty_polls = 0 if polled else self.empty_polls + 1
-        if trouble or self.empty_polls:
-            check(self.client, self.empty_polls)
+    def receive(self):
+        """Poll for what there is room for."""
+        room = self.limit - sum(map(len, emails.queue))
+        for partition, messages in self.consumer.poll(200, room).items():
+            for _ in messages:
+                say("received a message, inserting into a queue buffer")
+            emails.put([email for email in map(decode, messages) if email])
+            offsets[partition] = OffsetAndMetadata(messages[-1].offset + 1, "", -1)
+            room -= len(messages)
+        if room == 0:
+            is_full.set()
+
+    def on_partitions_revoked(self, revoked):
+        if users := drain():
+            say(f"rebalance: {len(users)} messages are left to the group")
+        offsets.clear()  # the next worker starts at the committed offset
+
+    def on_partitions_assigned(self, assigned):
+        say(f"partitions: {sorted(p.partition for p in assigned) or 'none, waiting'}")
 
 
 def drain():
-    """Take everything out of the buffer and return it."""
-    return [emails.get_nowait() for _ in range(emails.qsize())]
+    """Empty the buffer, and return its users."""
+    is_full.clear()
+    return [email for _ in range(emails.qsize()) for email in emails.get()]
 
 
-def process_messages(client, why, work_seconds):
-    """Drain the buffer, welcome its users in two steps of `work_seconds`, commit. Holds `turn`.
-
-    No poll() meanwhile: kafka-python gives a partition to another worker only inside poll(), so
-    never between the work and the commit. Whatever the work raises stops the worker.
-    """
-    done = drain()
-    if users := [email for record in done if (email := read(record))]:
-        say(f"flushing {len(users)} users: {why}")
-        say("processing message in queue buffer")
-        say(f"sending email to users {users}")
-        pretend_to_work(work_seconds)
-        say(f"updating status to Waiting Confirmation for users {users}")
-        pretend_to_work(work_seconds)
-        say("finished processing messages")
-    if done:
-        commit(client, done)
+def flush(consumer, why, work_seconds):
+    """Drain, work and commit. Nobody polls meanwhile, so no partition moves."""
+    with client_lock:
+        if users := drain():
+            say(f"flushing {len(users)} users: {why}")
+            process_messages(users, work_seconds)
+        commit(consumer)
 
 
-def commit(client, done):
-    """Commit the records that are done; return once the broker has it.
+def consume(thread, interval, work_seconds):
+    """Flush the buffer every `interval` seconds and when it is full."""
+    next_flush = time.monotonic() + interval
+    while not is_shutting_down and thread.is_alive():
+        if is_full.wait(0.1) or time.monotonic() > next_flush:
+            why = "the buffer is full" if is_full.is_set() else f"every {interval:g} s"
+            flush(thread.consumer, why, work_seconds)
+            next_flush = time.monotonic() + interval
+    # The order matters: stop polling, flush, commit, close.
+    thread.join()
+    flush(thread.consumer, "shutting down", work_seconds)
 
-    At-least-once: the commit follows the work, so a crash in between repeats a batch and loses
-    none. A stop gives the broker some 5 seconds; without its answer the exit status is 1.
-    """
-    deadline = time.monotonic() + 5
-    first = {record.partition: record for record in reversed(done)}
-    last = {record.partition: record for record in done}
-    where = ", ".join(map(place, first.values()))
-    offsets = {
-        TopicPartition(record.topic, partition): OffsetAndMetadata(record.offset + 1)
-        for partition, record in last.items()
-    }
-    while True:
+
+def commit(consumer):
+    """Commit after the work: a crash repeats it, but loses nobody."""
+    while offsets:
         try:
-            client.commit(offsets, timeout_ms=3_000)
-            return tell("")
-        except errors.KafkaError as error:
-            outcome = f"not committed, will be handled again: {where} ({error})"
-            # Refused: the group went on without us. Anything else may pass.
-            refused = isinstance(error, (errors.CommitFailedError, errors.RebalanceInProgressError))
-            if is_shutting_down and (refused or time.monotonic() > deadline):
-                sys.exit(f"error: {outcome}")
-            if refused:
-                return say(f"warning: {outcome}", sys.stderr)
-            if not trouble:
-                tell(f"lost the broker, or it refuses: not committed yet: {where} ({error})")
-            time.sleep(0.2)
+            consumer.commit(offsets, timeout_ms=5_000)
+            offsets.clear()
+        except KafkaError as error:
+            problem = f"not committed, will be handled again: {offsets}"
+            if is_shutting_down:
+                sys.exit(f"error: {problem}")
+            if not isinstance(error, KafkaTimeoutError):  # refused for good
+                logging.warning(problem)
+                offsets.clear()
 
 
-def check(client, empty_polls):
-    """Look for what keeps messages away. Raise an error if we have no right to them."""
-    if client._cluster.unauthorized_topics:  # kafka-python only logs it, and waits
-        raise errors.TopicAuthorizationFailedError(*client._cluster.unauthorized_topics)
-    has_nothing = empty_polls > 5 and not client.assignment()
-    if not any(broker.connected for broker in list(client._manager._conns.values())):
-        tell("lost the broker")
-    elif has_nothing and client.group_metadata().state == MemberState.STABLE:
-        tell("no partition to read (no such topic, or other workers have them all)")
-    else:
-        tell("")
+def decode(message):
+    """Return the email in a message, or warn and return None."""
+    with contextlib.suppress(UnicodeDecodeError):
+        if message.value:
+            return message.value.decode()
+    place = f"partition {message.partition} offset {message.offset}"
+    logging.warning(f"skipped {message.topic} {place}: not text in UTF-8")
 
 
-class Rebalance(ConsumerRebalanceListener):
-    """Lets partitions go, and makes up for three bugs of kafka-python 3.0."""
-
-    def __init__(self, client):
-        self.coordinator = client._coordinator
-
-    def on_partitions_revoked(self, revoked):
-        """Keep no message and no position: who is given a partition begins at its committed offset.
-
-        Others may read it meanwhile. kafka-python alone goes on at its old position, or at the
-        answer to an older question for the offset; the Java client forgets both, too.
-        """
-        if left := drain():
-            say(f"rebalance: {len(left)} messages in the buffer are left to the group")
-        self.coordinator._subscription.assign_from_subscribed([])
-        self.coordinator._offset_fetch_futures.clear()
-        self.coordinator.request_rejoin()  # a join that outlasts a poll() is forgotten (KAFKA-9815)
-
-    def on_partitions_assigned(self, assigned):
-        """Nothing to do: poll() asks for the committed offsets."""
+def say(line):
+    """Print a line. If the output is gone, the work goes on without it."""
+    with contextlib.suppress(OSError):
+        print(line.encode("unicode_escape").decode(), flush=True)
 
 
-def cluster():
-    """Return what kafka-python is told of the cluster, from the environment. End if it is wrong."""
-    told = {"bootstrap_servers": "localhost:9092", "security_protocol": "PLAINTEXT"}
-    for name in SETTINGS.split():
-        if os.environ.get(name) == "":
-            sys.exit(f"error: {name} is empty: unset it, or give it a value")
-        if name in os.environ:
-            told[name[len("KAFKA_") :].lower()] = os.environ[name]
-    # kafka-python takes any other word for PLAINTEXT, "ssl" for one, and goes on unencrypted.
-    if told["security_protocol"] not in ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"):
-        sys.exit(f"error: KAFKA_SECURITY_PROTOCOL is no protocol: {told['security_protocol']}")
-    return told
+def once_a_minute(record):
+    """Log filter: show each message of kafka-python once a minute."""
+    last = shown.get(record.msg)
+    if not last or record.created > last.created + 60:
+        shown[record.msg] = record
+    return shown[record.msg] is record or record.levelno == logging.INFO
 
 
 def connect(topic, group):
-    """Return a member of `group` that reads `topic`; end the program if there is no broker."""
-    logging.disable(logging.DEBUG)  # kafka-python's debug log shows the password
-    settings, log = cluster(), logging.StreamHandler(io.StringIO())
-    logging.getLogger("kafka").addHandler(log)
-    try:
-        consumer = KafkaConsumer(
-            group_id=group,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            session_timeout_ms=10_000,  # a worker that dies without a word is missed this soon
-            max_poll_interval_ms=86_400_000,  # longer work would be taken away, and done again
-            metadata_max_age_ms=10_000,  # partitions added to the topic are found this soon
-            bootstrap_timeout_ms=5_000,
-            reconnect_backoff_max_ms=200,  # 30 s by default: too late for a broker that returns
-            **settings,
-        )
-        consumer.subscribe([topic], listener=Rebalance(consumer))
-        consumer.partitions_for_topic(topic)  # a member that does not know them joins twice
-        return consumer
-    except Exception as error:
-        if is_shutting_down:
-            sys.exit(say("End of the program. I was killed gracefully"))
-        causes = re.findall(".*Connection lost: .*", log.stream.getvalue()) or [str(error)]
-        why = max(causes, key=len).split("Connection lost: ")[-1]
-        for sign, hint in HINTS.items():
-            if re.search(sign, " ".join(causes)):
-                sys.exit(f"error: cannot connect to {settings['bootstrap_servers']}: {hint}: {why}")
-        sys.exit(f"error: {why}")
-    finally:
-        logging.getLogger("kafka").removeHandler(log)
+    """Return a consumer of `topic` in `group`."""
+    consumer = KafkaConsumer(
+        **CLUSTER,
+        group_id=group,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed",
+        session_timeout_ms=10_000,
+        max_poll_interval_ms=15 * 60_000,
+        metadata_max_age_ms=10_000,
+        receive_message_max_bytes=100_000_000,
+    )
+    consumer.committed(TopicPartition(topic, 0), timeout_ms=8_000)
+    return consumer
 
 
 def main():
-    """Run the worker until a signal. Exit status: 0 stopped gracefully, 1 failed, 2 bad flag."""
-    parser = argparse.ArgumentParser(
-        description="Handle sign-ups in batches. Ctrl+C flushes the buffer and stops.",
-        epilog=f"environment: {SETTINGS} (default: localhost:9092, PLAINTEXT)",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument("--topic", default="user_signups", help="topic to consume")
-    parser.add_argument("--group", default="group1", help="consumer group to join")
-    parser.add_argument("--work-seconds", type=float, default=0.5, help="duration of each step")
-    parser.add_argument("--interval", type=float, default=5, help="seconds between flushes")
-    parser.add_argument("--max-batch-size", type=int, default=500, help="a full buffer is flushed")
+    """Exit status: 0 stopped, 1 failed, 2 bad flag."""
+    parser = argparse.ArgumentParser(description=__doc__, epilog=VARIABLES)
+    parser.add_argument("--topic", default="user_signups")
+    parser.add_argument("--group", default="group1")
+    parser.add_argument("--work-seconds", type=float, default=0.5)
+    parser.add_argument("--interval", type=float, default=5)
+    parser.add_argument("--max-batch-size", type=int, default=500)
     args = parser.parse_args()
-    if not (0 <= args.work_seconds < math.inf and 0 <= args.interval < math.inf):
-        parser.error("--work-seconds and --interval take a number of seconds, 0 or more")
-    if not args.group or args.max_batch_size < 1:
-        parser.error("--group takes a name, --max-batch-size a number of records, 1 or more")
-
-    if sys.stdout:  # show lines as they happen, in a pipe too, and in any encoding
-        sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), shut_down)
+    seconds = args.work_seconds, args.interval
+    if args.max_batch_size < 1 or not all(0 <= s <= 86_400 for s in seconds):
+        parser.error("seconds: 0 to 86400, --max-batch-size: 1 or more")
+    for name in {"SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"} & {*dir(signal)}:
+        signal.signal(getattr(signal, name), shut_down)
+    atexit.register(vars(sys).update, stdout=None, stderr=None)  # else 120
+    logging.basicConfig()
+    logging.getLogger().handlers[0].addFilter(once_a_minute)
+    logging.getLogger("kafka.consumer.fetcher").setLevel(logging.INFO)
+    logging.disable(logging.DEBUG)  # it would show the password
     say("starting batch consumer worker")
-    client = connect(args.topic, args.group)
-    say(f"waiting for messages in {args.topic} as {args.group}: press Ctrl+C to stop")
-    consumer = Consumer(client, args.max_batch_size)
-    consumer.start()
-    next_flush = time.monotonic() + args.interval
     try:
-        while not is_shutting_down:
-            with turn:
-                is_full = turn.wait_for(lambda: emails.qsize() >= args.max_batch_size, timeout=0.1)
-                if is_full or time.monotonic() >= next_flush:
-                    why = "the buffer is full" if is_full else f"every {args.interval:g} s"
-                    process_messages(client, why, args.work_seconds)
-                    next_flush = time.monotonic() + args.interval
-                    turn.notify()
-        # The order matters: no more polling, the last flush, its commit, and only then close().
-        consumer.join()
-        with turn:
-            process_messages(client, "shutting down", args.work_seconds)
+        consumer = connect(args.topic, args.group)
+    except (KafkaError, OSError, ValueError, AssertionError, KeyError) as error:
+        errors = [r.getMessage() for r in shown.values() if r.levelno == logging.ERROR]
+        problem = f"cannot read from {SERVERS}: {(errors or [repr(error)])[0]}"
+        sys.exit(0 if is_shutting_down else f"error: {problem}")
+    say(f"waiting for messages in {args.topic} as {args.group}: press Ctrl+C to stop")
+    thread = Consumer(consumer, args.max_batch_size)
+    consumer.subscribe([args.topic], listener=thread)
+    thread.start()
+    try:
+        consume(thread, args.interval, args.work_seconds)
     finally:
-        shut_down()  # work that raised: the thread must not poll a client that is closed
-        consumer.join()
-        client.close(timeout_ms=2_000)
-    if consumer.error:
-        why = getattr(consumer.error, "description", "")
-        sys.exit(f"error: cannot read {args.topic} as {args.group}: {consumer.error} {why}")
+        logging.disable(logging.INFO)  # closing cancels a fetch
+        with client_lock:
+            consumer.close(timeout_ms=2_000)
+    if thread.error:
+        sys.exit(f"error: cannot read from {SERVERS}: {thread.error!r}")
     say("End of the program. I was killed gracefully")
 
 
