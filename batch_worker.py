@@ -1,7 +1,6 @@
 """Batch worker: handles the sign-ups of 5 seconds together.
 
 Run: python batch_worker.py
-
 Press Ctrl+C while users are in the buffer: it handles them and stops.
 """
 
@@ -16,8 +15,7 @@ import threading
 import time
 from queue import Queue
 
-from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError, KafkaTimeoutError
+from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition, errors
 from kafka.structs import OffsetAndMetadata
 
 VARIABLES = """KAFKA_BOOTSTRAP_SERVERS KAFKA_SECURITY_PROTOCOL
@@ -31,7 +29,7 @@ emails = Queue()  # the buffer: lists of users
 offsets = {}  # to commit
 is_full = threading.Event()
 client_lock = threading.Lock()
-shown = {}  # what kafka-python has logged
+shown = {}  # log records
 
 
 def shut_down(*_):
@@ -121,11 +119,11 @@ def commit(consumer):
         try:
             consumer.commit(offsets, timeout_ms=5_000)
             offsets.clear()
-        except KafkaError as error:
+        except errors.KafkaError as error:
             problem = f"not committed, will be handled again: {offsets}"
             if is_shutting_down:
                 sys.exit(f"error: {problem}")
-            if not isinstance(error, KafkaTimeoutError):  # refused for good
+            if not isinstance(error, errors.KafkaTimeoutError):  # refused for good
                 logging.warning(problem)
                 offsets.clear()
 
@@ -146,11 +144,13 @@ def say(line):
 
 
 def once_a_minute(record):
-    """Log filter: show each message of kafka-python once a minute."""
-    last = shown.get(record.msg)
-    if not last or record.created > last.created + 60:
+    """Log filter: show no message of kafka-python twice a minute."""
+    if record.name.startswith("kafka") and record.levelno > logging.INFO:
+        record.exc_info = None  # no traceback
+        if record.msg in shown and record.created < shown[record.msg].created + 60:
+            return False
         shown[record.msg] = record
-    return shown[record.msg] is record or record.levelno == logging.INFO
+    return True
 
 
 def connect(topic, group):
@@ -192,9 +192,9 @@ def main():
     say("starting batch consumer worker")
     try:
         consumer = connect(args.topic, args.group)
-    except (KafkaError, OSError, ValueError, AssertionError, KeyError) as error:
-        errors = [r.getMessage() for r in shown.values() if r.levelno == logging.ERROR]
-        problem = f"cannot read from {SERVERS}: {(errors or [repr(error)])[0]}"
+    except (errors.KafkaError, OSError, ValueError, AssertionError, KeyError) as error:
+        causes = [r.getMessage() for r in shown.values() if r.levelno == logging.ERROR]
+        problem = f"cannot read from {SERVERS}: {(causes or [repr(error)])[0]}"
         sys.exit(0 if is_shutting_down else f"error: {problem}")
     say(f"waiting for messages in {args.topic} as {args.group}: press Ctrl+C to stop")
     thread = Consumer(consumer, args.max_batch_size)

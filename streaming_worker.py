@@ -1,7 +1,6 @@
 """Streaming worker: handles sign-ups as they come, one at a time.
 
 Run: python streaming_worker.py
-
 Press Ctrl+C in the middle of a user: it finishes that user and stops.
 """
 
@@ -14,8 +13,7 @@ import signal
 import sys
 import time
 
-from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError, KafkaTimeoutError
+from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition, errors
 from kafka.structs import OffsetAndMetadata
 
 VARIABLES = """KAFKA_BOOTSTRAP_SERVERS KAFKA_SECURITY_PROTOCOL
@@ -26,7 +24,7 @@ SERVERS = CLUSTER.setdefault("bootstrap_servers", "localhost:9092")
 CLUSTER.update(api_version_auto_timeout_ms=5_000, reconnect_backoff_max_ms=200)
 is_shutting_down = False
 offsets = {}  # to commit
-shown = {}  # what kafka-python has logged
+shown = {}  # log records
 
 
 def shut_down(*_):
@@ -66,11 +64,11 @@ def commit(consumer):
         try:
             consumer.commit(offsets, timeout_ms=5_000)
             offsets.clear()
-        except KafkaError as error:
+        except errors.KafkaError as error:
             problem = f"not committed, will be handled again: {offsets}"
             if is_shutting_down:
                 sys.exit(f"error: {problem}")
-            if not isinstance(error, KafkaTimeoutError):  # refused for good
+            if not isinstance(error, errors.KafkaTimeoutError):  # refused for good
                 logging.warning(problem)
                 offsets.clear()
 
@@ -104,11 +102,13 @@ def say(line):
 
 
 def once_a_minute(record):
-    """Log filter: show each message of kafka-python once a minute."""
-    last = shown.get(record.msg)
-    if not last or record.created > last.created + 60:
+    """Log filter: show no message of kafka-python twice a minute."""
+    if record.name.startswith("kafka") and record.levelno > logging.INFO:
+        record.exc_info = None  # no traceback
+        if record.msg in shown and record.created < shown[record.msg].created + 60:
+            return False
         shown[record.msg] = record
-    return shown[record.msg] is record or record.levelno == logging.INFO
+    return True
 
 
 def connect(topic, group):
@@ -150,14 +150,14 @@ def main():
     say("starting streaming consumer worker")
     try:
         consumer = connect(args.topic, args.group)
-    except (KafkaError, OSError, ValueError, AssertionError, KeyError) as error:
-        errors = [r.getMessage() for r in shown.values() if r.levelno == logging.ERROR]
-        problem = f"cannot read from {SERVERS}: {(errors or [repr(error)])[0]}"
+    except (errors.KafkaError, OSError, ValueError, AssertionError, KeyError) as error:
+        causes = [r.getMessage() for r in shown.values() if r.levelno == logging.ERROR]
+        problem = f"cannot read from {SERVERS}: {(causes or [repr(error)])[0]}"
         sys.exit(0 if is_shutting_down else f"error: {problem}")
     say(f"waiting for messages in {args.topic} as {args.group}: press Ctrl+C to stop")
     try:
         consume(consumer, args.work_seconds)
-    except KafkaError as error:
+    except errors.KafkaError as error:
         sys.exit(f"error: cannot read from {SERVERS}: {error!r}")
     finally:
         commit(consumer)

@@ -1,10 +1,12 @@
-"""The article, played unattended on a real broker in about 15 seconds: `bash tests/demo.sh`.
+"""Plays the tutorial, unattended, on a real broker: bash tests/demo.sh
 
-A producer signs 10 users up. The streaming worker is stopped in the middle of one of them, the
-batch worker of the same group takes over and is stopped with users in its buffer. Then the demo
-counts: exit status 0 if every user was emailed, none twice, and the group has nothing left to do.
+A producer signs 10 users up. The streaming worker is stopped in the middle of one of
+them. The batch worker of the same group takes over, and is stopped with users in its
+buffer. Then the demo counts. Its exit status is 0 if every user was emailed, nobody
+twice, and the group has nothing left to do.
 
-It starts a Kafka of its own, or uses KAFKA_BOOTSTRAP_SERVERS and removes its topic at the end.
+It starts a Kafka of its own. If KAFKA_BOOTSTRAP_SERVERS names a broker, it uses that
+one instead, and removes its topic at the end.
 """
 
 import contextlib
@@ -17,19 +19,19 @@ import threading
 import time
 
 import psutil
-from broker import Broker, BrokerError
-from kafka.errors import KafkaError
-from kit import BATCH, PRODUCER, STREAMING, Script, SignUps, tally, users
+from broker import Broker, BrokerError  # lets us import from support/, too
+from confluent_kafka import KafkaException
+from script import BATCH, PRODUCER, STOPS, STREAMING, Script, tally, users
+from signups import SignUps
 
 USERS = users(*range(10))
 PROMISE = "10 of 10 users emailed, none twice, lag 0"
-STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 COLOURS = {PRODUCER: 33, STREAMING: 36, BATCH: 35, "demo": 32}
-turn = threading.Lock()  # to print
+print_lock = threading.Lock()
 
 
 def interrupt(number, _):
-    """Signal handler: leave by way of clean_up(), which no further signal disturbs."""
+    """Signal handler: end by way of clean_up(), which no other signal interrupts."""
     ignore_stops()
     sys.exit(128 + number)
 
@@ -40,11 +42,11 @@ def ignore_stops():
 
 
 def say(line, name="demo"):
-    """Show a line and who says it. Output that is gone (head, terminal) is no reason to stop."""
+    """Show a line and who printed it. If nobody reads our output, go on without it."""
     label = f"{name.partition('.')[0]:<16}  |"
     if sys.stdout.isatty():
         label = f"\033[{COLOURS[name]}m{label}\033[0m"
-    with turn:
+    with print_lock:
         try:
             print(label, line, flush=True)
         except OSError:
@@ -52,7 +54,7 @@ def say(line, name="demo"):
 
 
 class Actor(Script):
-    """A script whose lines are shown as they come."""
+    """A script whose lines we show as they come."""
 
     def read(self, stream, lines):
         with stream:
@@ -71,7 +73,9 @@ def play(signups):
     """Play the story; return the verdict."""
 
     def start(script, *flags):
-        return Actor(script, "--topic", signups.topic, *flags, bootstrap=signups.bootstrap)
+        return Actor(
+            script, "--topic", signups.topic, *flags, bootstrap=signups.bootstrap
+        )
 
     producer = start(PRODUCER, "--count", len(USERS))
     producer.wait_for("Published message")
@@ -80,13 +84,13 @@ def play(signups):
     streaming.wait_for(f"sending email to {USERS[3]}")
     say("pressing Ctrl+C five times in the middle of user3")
     for _ in range(5):
-        time.sleep(0.1)  # a finger's pace: signals that come at once are merged into one
+        time.sleep(0.1)  # the system merges signals that come at once into one
         streaming.send(signal.SIGINT)
     ends.append(streaming.ended())
 
     lag = signups.lag()
     say(f"lag {lag}, says the broker: the batch worker takes over")
-    # The interval is too long for a flush before the signal.
+    # The interval is so long that no flush comes before the signal.
     batch = start(BATCH, "--group", signups.group, "--interval", 60)
     batch.wait_for("received a message", lag)
     say(f"SIGTERM, with all {lag} users in its buffer")
@@ -95,7 +99,7 @@ def play(signups):
 
 
 def verdict(workers, ends, held, lag):
-    """Return one line: who was emailed according to `workers`, and whatever else is not right."""
+    """Say in one line who was emailed, and anything that is not as promised."""
     emailed, finished = tally(*workers)
     twice = [user for user, times in emailed.items() if times > 1]
     line = f"{sum(user in finished for user in USERS)} of {len(USERS)} users emailed"
@@ -109,12 +113,12 @@ def verdict(workers, ends, held, lag):
 
 
 def clean_up(data, signups):
-    """End every process that was started; remove the broker's `data`, or elsewhere the topic."""
+    """End every process that we started. Remove our broker's data, or our topic."""
     ignore_stops()
-    children = psutil.Process().children()  # also one whose start was interrupted
+    children = psutil.Process().children()
     for child in children:
         with contextlib.suppress(psutil.NoSuchProcess):
-            # On somebody's broker they leave their group; ours goes away with all it knows.
+            # On a broker that is not ours, the workers have to leave their group.
             child.kill() if data else child.terminate()
     for child in psutil.wait_procs(children, timeout=20)[1]:
         child.kill()
@@ -123,12 +127,12 @@ def clean_up(data, signups):
     elif signups:
         try:
             signups.remove()
-        except KafkaError as error:
+        except KafkaException as error:
             say(f"could not remove {signups.topic} and its group: {error}")
 
 
 def main():
-    """Run the demo; return its exit status: 0 as promised, 1 if not. A signal: 128 + its number."""
+    """Run the demo. Exit status: 0 as promised, 1 if not, 128 + number for a signal."""
     for number in STOPS:
         signal.signal(number, interrupt)
     bootstrap, data, signups = os.environ.get("KAFKA_BOOTSTRAP_SERVERS"), None, None
@@ -141,7 +145,7 @@ def main():
             bootstrap = broker.address
         signups = SignUps(bootstrap, partitions=0)
         result = play(signups)
-    except (AssertionError, BrokerError, KafkaError, OSError) as error:
+    except (AssertionError, BrokerError, KafkaException, OSError) as error:
         result = f"failed: {error}"
     finally:
         clean_up(data, signups)

@@ -1,13 +1,19 @@
 #!/usr/bin/env bash
-# Lint and test everything: bash tests/run.sh [--all (the slow tests, too)] [pytest arguments]
+# Lints and tests everything: bash tests/run.sh [--all, to run the slow tests, too] [...]
+# Other arguments are pytest's. Without a path among them, it runs all tests.
 set -eu
 . "$(dirname "$0")/setup.sh"
 case " $* " in
-*" --all "*) # 250 MB, for two tests: they are skipped where there is no wheel
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check \
-        -r tests/requirements-slow.txt || echo "warning: some of the slow tests will be skipped" >&2
+*" --all "*) # 250 MB for two tests, which are skipped where these have no wheel
+    in_venv pip install --quiet --disable-pip-version-check \
+        -r tests/requirements-slow.txt ||
+        echo "warning: some of the slow tests will be skipped" >&2
     ;;
 esac
-.venv/bin/ruff check .
-.venv/bin/ruff format --check .
-exec .venv/bin/python -m pytest tests "$@"
+case "$*" in
+*tests/*) ;;
+*) set -- tests "$@" ;;
+esac
+.venv/bin/ruff check --no-cache .
+.venv/bin/ruff format --no-cache --check .
+exec .venv/bin/python -m pytest "$@"

@@ -1,46 +1,49 @@
-"""Measures and draws what batches are worth: rows per second against the size of a batch.
+"""Measures and draws what batches are worth: rows per second for each batch size.
 
-    python tests/draw_batches.py         after: pip install chdb matplotlib
+    pip install chdb matplotlib
+    python tests/pictures/draw_batches.py
 
-The insert is set_status() of the README's "Put your own work in", on ClickHouse's engine.
+The insert is the README's own process_messages(), on ClickHouse's engine.
 """
 
 import os
+import pathlib
 import statistics
+import sys
 import tempfile
 import time
 
-from kit import ROOT, users
 from matplotlib import pyplot
-from readme import OWN_WORK, blocks
+
+sys.path.append(str(pathlib.Path(__file__).parents[1] / "support"))
+from readme import snippet
+from script import BATCH, ROOT, users
 
 SIZES = [1, 10, 100, 1_000, 10_000]
 SECONDS, ROUNDS = 0.5, 9
 THEMES = {"light": "default", "dark": "dark_background"}
+STYLE = {"font.size": 11, "svg.fonttype": "none", "svg.hashsalt": "batches"}
 
 
-def measure(set_status, size):
-    """Return the rows per second of batches of this size, for SECONDS."""
+def measure(process_messages, size):
+    """Return the rows per second of batches of this size."""
     batch, rows, started_at = users(*range(size)), 0, time.monotonic()
     while (elapsed := time.monotonic() - started_at) < SECONDS:
-        set_status(batch, "Waiting Confirmation")
+        process_messages(batch, 0)
         rows += size
     return rows / elapsed
 
 
 def draw(rates, theme):
     """Draw the rates into .github/."""
-    with pyplot.style.context(THEMES[theme]):
-        pyplot.rcParams.update({"font.size": 11, "svg.fonttype": "none", "svg.hashsalt": "batches"})
+    with pyplot.style.context([THEMES[theme], STYLE]):
         figure, axes = pyplot.subplots(figsize=(7, 3.2), layout="constrained")
         axes.loglog(SIZES, rates, marker="o", color="tab:orange")
+        above = {"xytext": (0, 9), "textcoords": "offset points", "ha": "center"}
         for size, rate in zip(SIZES, rates):
-            axes.annotate(
-                f"{rate:,.0f}", (size, rate), (0, 9), textcoords="offset points", ha="center"
-            )
-        axes.set(
-            xlabel="rows in a batch", ylabel="rows per second", ylim=(rates[0] / 2, rates[-1] * 4)
-        )
+            axes.annotate(f"{rate:,.0f}", (size, rate), **above)
+        axes.set(xlabel="rows in a batch", ylabel="rows per second")
+        axes.set_ylim(rates[0] / 2, rates[-1] * 4)
         axes.set_xticks(SIZES, [f"{size:,}" for size in SIZES])
         axes.spines[["top", "right"]].set_visible(False)
         file = ROOT / ".github" / f"batches-{theme}.svg"
@@ -49,12 +52,13 @@ def draw(rates, theme):
 
 
 def main():
-    """Measure all sizes in turns, draw the medians."""
+    """Measure all sizes in turns. Draw the medians."""
     with tempfile.TemporaryDirectory() as directory:
         os.environ["DATABASE"] = directory
         names = {"os": os}
-        exec(blocks("python", OWN_WORK)[1], names)
-        rounds = [[measure(names["set_status"], size) for size in SIZES] for _ in range(ROUNDS)]
+        exec(snippet(BATCH), names)
+        insert = names["process_messages"]
+        rounds = [[measure(insert, size) for size in SIZES] for _ in range(ROUNDS)]
         names["database"].close()  # it still writes to the directory
     rates = [statistics.median(rates) for rates in zip(*rounds)]
     for size, rate in zip(SIZES, rates):

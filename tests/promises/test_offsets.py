@@ -1,0 +1,80 @@
+"""A committed offset that the topic no longer has: the worker names what it skips.
+
+Without a word the reader would wonder why users are missing, or emailed again.
+"""
+
+import pytest
+from script import quick, users
+
+PARTITIONS = 3
+three_partitions = pytest.mark.parametrize(
+    "signups", [PARTITIONS], indirect=True, ids=["three partitions"]
+)
+
+
+@pytest.fixture
+def numbers(signups):
+    """Publish ten users to each partition. Return {partition: their numbers}."""
+    numbers = {n: range(10 * n, 10 * n + 10) for n in range(PARTITIONS)}
+    for partition, those in numbers.items():
+        signups.publish(*users(*those), partition=partition)
+    return numbers
+
+
+def handled(start, signups, script):
+    """Run a worker until everything is committed. Return it."""
+    worker = start(script, *quick(script))
+    signups.wait_until_done()
+    worker.stop()
+    return worker
+
+
+def assert_named(worker, signups, partition, *offsets):
+    """Check that a line names the topic, the partition and each of the offsets."""
+    for offset in offsets:
+        assert any(
+            f"topic='{signups.topic}', partition={partition})" in line
+            and f"offset {offset} " in line.replace(".", " ").replace("\n", " ")
+            for line in worker.err
+        ), f"nothing about partition {partition} offset {offset}:\n{worker}"
+
+
+@three_partitions
+def test_offsets_beyond_the_end_are_named(start, signups, worker_script, numbers):
+    """The topic was truncated or created anew: everybody in it is handled again."""
+    handled(start, signups, worker_script)
+    for partition in numbers:
+        signups.commit(1_000 + partition, partition)
+    worker = start(worker_script, *quick(worker_script))
+    worker.wait_for_error("Resetting offset", times=PARTITIONS)
+    signups.wait_until_done()
+    worker.stop()
+    for partition in numbers:
+        assert_named(worker, signups, partition, 1_000 + partition, 0)
+    assert sorted(worker.finished) == sorted(users(*range(30)))
+
+
+@three_partitions
+def test_offsets_whose_messages_were_deleted_are_named(
+    start, signups, worker_script, numbers
+):
+    """Retention was faster than the worker: it goes on with what is left."""
+    for partition in numbers:
+        signups.commit(3, partition)
+        signups.delete_records(7 + partition, partition)
+    worker = handled(start, signups, worker_script)
+    for partition in numbers:
+        assert_named(worker, signups, partition, 3, 7 + partition)
+    left = [n for p, those in numbers.items() for n in those[7 + p :]]
+    assert sorted(worker.finished) == sorted(users(*left))
+
+
+@three_partitions
+def test_a_group_that_starts_anew_is_named(start, signups, worker_script, numbers):
+    """The broker has forgotten the group, so everybody is handled again."""
+    handled(start, signups, worker_script)
+    signups.ask("delete_consumer_groups", [signups.group])
+    worker = handled(start, signups, worker_script)
+    for partition in numbers:
+        assert_named(worker, signups, partition, 0)
+    assert sorted(worker.finished) == sorted(users(*range(30)))

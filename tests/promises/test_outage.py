@@ -1,0 +1,240 @@
+"""The broker goes away and returns. Each test has a broker of its own, and kills it."""
+
+import collections
+import errno
+import signal
+import time
+
+import pytest
+from broker import Broker
+from confluent_kafka.admin import (
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
+from script import (
+    BATCH,
+    PRODUCER,
+    STREAMING,
+    assert_each_once,
+    quick,
+    users,
+    wait_until,
+)
+from secure import PASSWORD, SecureBroker
+from signups import SignUps
+
+OUTAGE = 12  # seconds: the outage itself, not a wait for a fact
+
+
+@pytest.fixture
+def signups(own_broker, request):
+    signups = SignUps(own_broker.address, getattr(request, "param", 1))
+    yield signups
+    signups.close()
+
+
+def slow(script):
+    """Return flags that make one user last a second."""
+    return ["--work-seconds", 0.5, *(["--interval", 0.2] if script == BATCH else [])]
+
+
+def assert_brief(script):
+    """Check that the standard error shows at most 15 lines, and none of them twice."""
+    shapes = collections.Counter(
+        "".join(c for c in line if not c.isdigit()) for line in script.err
+    )
+    assert len(script.err) <= 15, "".join(script.err)
+    assert max(shapes.values()) == 1, "".join(script.err)
+
+
+@pytest.mark.parametrize(
+    ("fate", "is_noticed"),
+    [
+        pytest.param("kill", True, id="killed, and stopped later"),
+        pytest.param("kill", False, id="killed", marks=pytest.mark.slow),
+        pytest.param("freeze", False, id="frozen", marks=pytest.mark.slow),
+    ],
+)
+def test_a_stop_that_cannot_commit_names_what_will_be_handled_again(
+    start, signups, own_broker, worker_script, fate, is_noticed
+):
+    signups.publish(*users(0))
+    worker = start(worker_script, *slow(worker_script))
+    worker.wait_for("updating")
+    own_broker.kill() if fate == "kill" else own_broker.freeze()
+    if is_noticed:
+        worker.wait_for("finished processing")
+        worker.wait_for_error("Error sending OffsetCommitRequest")
+    stopped_at = time.monotonic()
+    assert worker.send(signal.SIGTERM).ended() == 1
+    assert time.monotonic() - stopped_at < 15
+    assert worker.finished == users(0)
+    last = worker.err[-1]
+    assert last.startswith("error: not committed, will be handled again: ")
+    assert signups.topic in last and "partition=0" in last and "offset=1" in last
+
+    own_broker.kill()
+    own_broker.start()
+    again = start(worker_script, *quick(worker_script))
+    signups.wait_until_done()
+    again.stop()
+    assert again.finished == users(0)
+
+
+@pytest.mark.parametrize(
+    "fate", ["killed", pytest.param("frozen", marks=pytest.mark.slow)]
+)
+def test_an_idle_worker_stops_without_a_broker(
+    start, signups, own_broker, worker_script, fate
+):
+    worker = start(worker_script)
+    signups.wait_for_members(1)
+    own_broker.kill() if fate == "killed" else own_broker.freeze()
+    if fate == "killed":
+        worker.wait_for_error("kafka")
+    stopped_at = time.monotonic()
+    worker.stop()
+    assert time.monotonic() - stopped_at < 15
+
+
+def test_an_outage_in_the_middle_of_work_is_outlasted(
+    start, signups, own_broker, worker_script
+):
+    """kafka-python says what goes on, briefly. Work goes on when the broker returns."""
+    count = 300
+    small = ["--interval", 0.2, "--max-batch-size", 20]
+    flags = ["--work-seconds", 0.02, *(small if worker_script == BATCH else [])]
+    signups.publish(*users(*range(count)))
+    worker = start(worker_script, *flags)
+    wait_until(lambda: len(worker.finished) > 30, "work")
+    own_broker.kill()
+    time.sleep(OUTAGE)
+    finished = len(worker.finished)
+    assert finished < count
+    assert_brief(worker)
+    own_broker.start()
+    wait_until(lambda: len(worker.finished) > finished, "the next user", seconds=5)
+    signups.wait_until_done()
+    worker.stop()
+    assert_each_once(users(*range(count)), worker)
+    assert f"error {errno.ECONNREFUSED}" in "".join(worker.err)
+
+
+@pytest.mark.slow
+def test_the_producer_delivers_everything_across_an_outage(start, signups, own_broker):
+    producer = start(PRODUCER, "--count", 100, "--delay", 0.05)
+    producer.wait_for("Published message", times=20)
+    own_broker.kill()
+    time.sleep(OUTAGE)
+    published = len(producer.published)
+    assert_brief(producer)
+    own_broker.start()
+    wait_until(lambda: len(producer.published) > published, "the next user", seconds=5)
+    assert producer.ended() == 0
+    assert producer.published == users(*range(100)) == signups.log()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("flags", "is_stopped"),
+    [
+        pytest.param(["--delay", 0.01], True, id="stopped"),
+        pytest.param(["--delay", 0.01], False, id="by itself"),
+        pytest.param(["--delay", 0], False, id="by itself at full speed"),
+    ],
+)
+def test_without_a_broker_the_producer_names_all_who_are_not_acknowledged(
+    start, signups, own_broker, flags, is_stopped
+):
+    producer = start(PRODUCER, "--count", 10_000_000, *flags)
+    producer.wait_for("Published message", times=20)
+    own_broker.kill()
+    if is_stopped:
+        producer.send(signal.SIGINT, signal.SIGINT)
+    assert producer.ended(seconds=70) == 1
+    own_broker.start()
+    published, named = producer.published, producer.unacknowledged
+    assert named and producer.err[-1].startswith("error: not acknowledged: ")
+    assert sorted(published + named) == sorted(users(*range(len(published + named))))
+    assert {*published} <= {*signups.log()}
+    assert f"Published {len(published)} of 10000000 messages" in producer.out[-1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signups", [6], indirect=True, ids=["six partitions"])
+def test_a_group_outlasts_outages(start, signups, own_broker):
+    """Nobody is emailed twice, although four workers join the group anew each time."""
+    flags = {
+        STREAMING: ["--work-seconds", 0.005],
+        BATCH: ["--work-seconds", 0.1, "--interval", 1],
+    }
+    workers = [start(script, *flags[script]) for script in (STREAMING, BATCH) * 2]
+    signups.wait_for_members(4)
+    flags = ["--partitions", 6, "--count", 1_000_000, "--delay", 0.02]
+    producer = start(PRODUCER, *flags)
+    for _ in range(3):
+        soon = len(producer.published) + 100
+        wait_until(lambda: len(producer.published) > soon, "sign-ups")  # noqa: B023
+        own_broker.kill()
+        time.sleep(OUTAGE / 2)
+        own_broker.start()
+        for worker in workers:
+            worker.wait_for("finished processing", worker.count("finished") + 1)
+    producer.stop()
+    signups.wait_until_done()
+    for worker in workers:
+        worker.stop()
+    assert_each_once(producer.published, *workers)
+
+
+@pytest.fixture
+def secure_broker(of_ours, tmp_path):
+    broker = SecureBroker(tmp_path)
+    broker.start()
+    yield broker
+    broker.kill()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_busy", [False, True], ids=["idle", "busy"])
+def test_a_password_that_is_refused_for_a_while_loses_nobody(
+    start, secure_broker, worker_script, is_busy
+):
+    """The worker goes on, or ends with status 1 and is started again."""
+    signups = SignUps(secure_broker.address)
+    mechanism = {"KAFKA_SASL_MECHANISM": "SCRAM-SHA-256"}
+    environment = {**secure_broker.environment, **mechanism}
+
+    def start_worker(*flags):
+        return start(worker_script, *flags, signups=signups, env=environment)
+
+    def change_password(password):
+        scram = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_256, 4096)
+        change = UserScramCredentialUpsertion("alice", scram, password.encode())
+        signups.ask("alter_user_scram_credentials", [change])
+
+    if is_busy:
+        signups.publish(*users(0))
+    worker = start_worker(*slow(worker_script))
+    if is_busy:
+        worker.wait_for("updating")
+    signups.wait_for_members(1)
+    change_password("another one")
+    secure_broker.kill()
+    Broker.start(secure_broker)  # with the same certificates
+    worker.wait_for_error("uthentication")
+    time.sleep(3)  # how long the password is refused, not a wait for a fact
+    change_password(PASSWORD)
+    signups.publish(*users(1))
+    workers = [worker]
+    wait_until(lambda: worker.process.poll() is not None or not signups.lag(), "an end")
+    if worker.process.poll() is not None:
+        assert worker.ended() == 1 and worker.err[-1].startswith("error: ")
+        workers.append(start_worker(*quick(worker_script)))
+    signups.wait_until_done()
+    workers[-1].stop()
+    expected = users(0, 1) if is_busy else users(1)
+    assert {user for w in workers for user in w.finished} == {*expected}
+    assert PASSWORD not in "".join(worker.out + worker.err)
+    signups.close()

@@ -1,0 +1,105 @@
+"""The producer says what the log holds. And what if its topic goes away?"""
+
+import time
+
+import pytest
+from script import PRODUCER, STOPS, quick, users, wait_until
+from signups import SignUps
+
+
+@pytest.mark.parametrize("signups", [0], indirect=True, ids=["no topic yet"])
+def test_it_creates_the_topic_and_publishes_ten_users(start, signups):
+    producer = start(PRODUCER, "--partitions", 3)
+    assert producer.ended() == 0
+    assert len(signups.ends()) == 3
+    assert sorted(producer.published) == sorted(signups.log()) == users(*range(10))
+    last = f"Published 10 of 10 messages to topic {signups.topic}"
+    assert producer.out[-1].strip() == last
+    assert producer.count("already created") == 0 and producer.problems == []
+
+
+def test_what_it_says_at_full_speed_is_in_the_log(start, signups):
+    producer = start(PRODUCER, "--count", 5_000, *quick(PRODUCER))
+    assert producer.ended() == 0
+    assert producer.published == signups.log() == users(*range(5_000))
+
+
+@pytest.mark.parametrize("delay", [0, 0.05], ids=["full speed", "one every 50 ms"])
+@pytest.mark.parametrize("number", STOPS, ids=lambda number: number.name)
+def test_after_a_signal_it_delivers_what_was_sent(start, signups, number, delay):
+    producer = start(PRODUCER, "--count", 200_000, "--delay", delay)
+    producer.wait_for("Published message", times=5)
+    assert producer.send(number, number).ended() == 0
+    said = producer.published
+    assert said == signups.log() == users(*range(len(said)))
+    assert producer.out[-1].startswith(f"Published {len(said)} of 200000 messages")
+
+
+def test_a_signal_ends_a_long_delay(start, signups):
+    producer = start(PRODUCER, "--delay", 600)
+    producer.wait_for("Published message")
+    assert producer.send(STOPS[0]).ended(seconds=10) == 0
+    assert producer.published == signups.log() == users(0)
+
+
+def test_a_topic_that_exists_already_is_named_and_used(start, signups):
+    producer = start(PRODUCER, "--count", 2)
+    assert producer.ended() == 0
+    assert producer.count(f"Topic {signups.topic} is already created\n") == 1
+    assert signups.log() == users(0, 1) and producer.problems == []
+
+
+def test_published_is_said_once_the_broker_has_it(start, own_broker):
+    """A broker that hangs, and dies, has what was called published until then."""
+    signups = SignUps(own_broker.address)
+    producer = start(PRODUCER, "--count", 9_999, "--delay", 0.02, signups=signups)
+    producer.wait_for("Published message", times=20)
+    own_broker.freeze()
+    is_silent = lambda: time.monotonic() - producer.timeline[-1][0] > 2  # noqa: E731
+    wait_until(is_silent, "a producer that waits for the broker")
+    producer.kill()
+    own_broker.kill()
+    own_broker.start()
+    assert producer.published == signups.log()[: len(producer.published)]
+    signups.close()
+
+
+@pytest.fixture
+def strict(own_broker):
+    """The topic and the group of this test, on a broker that creates no topic."""
+    signups = SignUps(own_broker.address, partitions=0)
+    yield signups
+    signups.close()
+
+
+on_a_strict_broker = pytest.mark.parametrize(
+    "own_broker", [{"auto.create.topics.enable": "false"}], indirect=True, ids=[""]
+)
+
+
+@pytest.mark.slow
+@on_a_strict_broker
+def test_a_topic_that_is_deleted_under_the_producer(start, strict):
+    """It ends, and names whoever may not be in the log."""
+    producer = start(PRODUCER, "--count", 1_000, "--delay", 0.05, signups=strict)
+    producer.wait_for("Published message", times=2)
+    strict.delete()
+    assert producer.ended(seconds=90) == 1
+    everybody = [*producer.published, *producer.unacknowledged]
+    assert sorted(everybody) == sorted(users(*range(len(everybody))))
+    assert producer.unacknowledged
+
+
+@pytest.mark.slow
+@on_a_strict_broker
+def test_a_topic_that_comes_and_goes_is_waited_for(start, strict, worker_script):
+    worker = start(worker_script, *quick(worker_script), signups=strict)
+    worker.wait_for("waiting for messages")
+    for number in range(2):
+        strict.create()
+        strict.publish(*users(number))
+        worker.wait_for("finished processing", times=number + 1)
+        strict.wait_until_done()
+        strict.delete()
+    worker.stop()
+    assert worker.finished == users(0, 1)

@@ -1,0 +1,249 @@
+"""TLS, passwords, client certificates and rights. The environment is all they take."""
+
+import base64
+import pathlib
+import re
+import time
+
+import pytest
+from confluent_kafka.admin import (
+    AclBinding,
+    AclBindingFilter,
+    AclOperation,
+    AclPermissionType,
+    ResourcePatternType,
+    ResourceType,
+)
+from script import (
+    BATCH,
+    PRODUCER,
+    SCRIPTS,
+    assert_each_once,
+    quick,
+    users,
+)
+from secure import PASSWORD
+
+GIVE_UP = 15  # seconds that a script may take to report a refused connection
+WRONG = PASSWORD.replace("s3cr3t", "gu3ss3d")
+PLAIN_PORT, NUMBER = "the open listener", "the listener, by its number"
+SCRAM = {"SASL_MECHANISM": "SCRAM-SHA-256"}
+REFUSED = {  # what the output must name: what is wrong, the variables that differ
+    "Authentication failed": {
+        "a wrong password by PLAIN": {"SASL_PLAIN_PASSWORD": WRONG},
+        "a wrong password by SCRAM": {"SASL_PLAIN_PASSWORD": WRONG, **SCRAM},
+        "an unknown user": {"SASL_PLAIN_USERNAME": "nobody", **SCRAM},
+    },
+    "authenticating": {
+        "no password": {"SASL_PLAIN_PASSWORD": ""},
+        "a mechanism that is not enabled": {"SASL_MECHANISM": "SCRAM-SHA-512"},
+    },
+    "KeyError": {
+        "a mechanism that does not exist": {"SASL_MECHANISM": "CRAM"},
+        "no mechanism": {"SASL_MECHANISM": ""},
+    },
+    "certificate verify failed": {
+        "an unknown CA": {"SSL_CAFILE": "other-ca.pem"},
+        "a certificate for another name": {"BOOTSTRAP_SERVERS": NUMBER},
+    },
+    "No such file": {"a CA file that does not exist": {"SSL_CAFILE": "no-ca.pem"}},
+    "certificate": {"a CA file without a CA": {"SSL_CAFILE": "server.properties"}},
+    "disconnected": {
+        "no TLS on a TLS port": {"SECURITY_PROTOCOL": ""},
+        "SASL without TLS on a TLS port": {"SECURITY_PROTOCOL": "SASL_PLAINTEXT"},
+        "TLS without SASL on a SASL port": {"SECURITY_PROTOCOL": "SSL"},
+    },
+    "SSL": {"TLS on a plain port": {"BOOTSTRAP_SERVERS": PLAIN_PORT}},
+    "security_protocol": {
+        "a protocol that does not exist": {"SECURITY_PROTOCOL": "SASL_TLS"},
+        "a protocol in small letters": {"SECURITY_PROTOCOL": "sasl_ssl"},
+    },
+}
+CASES = [
+    pytest.param(cause, differs, id=what)
+    for cause, cases in REFUSED.items()
+    for what, differs in cases.items()
+]
+NO_CLIENT = {
+    "no client certificate": {"SSL_CERTFILE": "", "SSL_KEYFILE": ""},
+    "a client certificate that does not exist": {"SSL_CERTFILE": "no-client.pem"},
+    "the key of another certificate": {"SSL_KEYFILE": "stranger-key.pem"},
+    "a client certificate of another CA": {
+        "SSL_CERTFILE": "stranger.pem",
+        "SSL_KEYFILE": "stranger-key.pem",
+    },
+}
+
+
+def change(environment, differs):
+    """Return an environment with these variables altered. Files are beside the CA."""
+    folder = pathlib.Path(environment["KAFKA_SSL_CAFILE"]).parent
+    files = {k: folder / v for k, v in differs.items() if v and k.endswith("FILE")}
+    changes = {f"KAFKA_{name}": value for name, value in {**differs, **files}.items()}
+    return {**environment, **changes}
+
+
+def few(script):
+    """Return flags with which a script is done, or ready to stop, within a second."""
+    return [*quick(script), *(["--count", 5] if script == PRODUCER else [])]
+
+
+def forms(password):
+    """Return the password, and how a log may show it: escaped, encoded, in part."""
+    texts = [password, f"alice\0alice\0{password}", f"\0alice\0{password}"]
+    encoded = [base64.b64encode(text.encode()).decode() for text in texts]
+    shown = [repr(password), ascii(password), repr(password.encode())[1:]]
+    word = re.search(r"\w+", password)[0]
+    return [password, *(text[1:-1] for text in shown), *encoded, word]
+
+
+def assert_password_is_kept(script, password=PASSWORD):
+    printed = "".join([*script.out, *script.err])
+    assert [form for form in forms(password) if form in printed] == []
+
+
+def assert_each_is_refused(start, environment, cause=""):
+    """Start all three scripts. Each must say why it fails, and end soon."""
+    started_at = time.monotonic()
+    for script in [start(name, *few(name), env=environment) for name in SCRIPTS]:
+        assert script.ended() == 1
+        assert time.monotonic() - started_at < GIVE_UP
+        assert script.err[-1].startswith("error: "), script
+        assert environment["KAFKA_BOOTSTRAP_SERVERS"] in script.err[-1]
+        printed = "".join(script.err)
+        assert re.search(cause, printed, re.IGNORECASE) and "Traceback" not in printed
+        alike = [re.sub(r"\d+", "", line) for line in script.err]
+        assert len(alike) == len({*alike}), f"said twice\n{script}"
+        password = environment.get("KAFKA_SASL_PLAIN_PASSWORD") or PASSWORD
+        assert_password_is_kept(script, password)
+
+
+def assert_it_takes_no_more(start, signups, environment, worker_script):
+    worker = start(worker_script, *few(worker_script), env=environment)
+    producer = start(PRODUCER, *few(PRODUCER), env=environment)
+    assert producer.ended() == 0
+    signups.wait_until_done()
+    worker.stop()
+    assert_each_once(users(*range(5)), worker)
+    for ended in (producer, worker):
+        assert not re.search("ERROR|error:|Traceback", "".join(ended.err)), ended
+        assert_password_is_kept(ended)
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256"])
+def test_a_password_takes_the_environment_only(
+    start, signups, secured, worker_script, mechanism
+):
+    environment = {**secured, "KAFKA_SASL_MECHANISM": mechanism}
+    assert_it_takes_no_more(start, signups, environment, worker_script)
+
+
+def test_mutual_tls_takes_the_environment_only(start, signups, mutual, worker_script):
+    assert_it_takes_no_more(start, signups, mutual, worker_script)
+
+
+@pytest.mark.parametrize(("cause", "differs"), CASES)
+def test_a_refused_connection_ends_the_script(
+    start, signups, secured, bootstrap, cause, differs
+):
+    signups.publish(*users(0))
+    port = secured["KAFKA_BOOTSTRAP_SERVERS"].rpartition(":")[2]
+    addresses = {PLAIN_PORT: bootstrap, NUMBER: f"127.0.0.1:{port}"}
+    differs = {name: addresses.get(value, value) for name, value in differs.items()}
+    assert_each_is_refused(start, change(secured, differs), cause)
+    assert signups.log() == users(0) and signups.committed() == 0
+
+
+@pytest.mark.parametrize("differs", NO_CLIENT.values(), ids=NO_CLIENT)
+def test_a_refused_client_certificate_ends_the_script(start, signups, mutual, differs):
+    signups.publish(*users(0))
+    assert_each_is_refused(start, change(mutual, differs))
+    assert signups.log() == users(0) and signups.committed() == 0
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256"])
+@pytest.mark.parametrize("password", [PASSWORD, WRONG], ids=["taken", "refused"])
+def test_the_password_is_in_no_log(
+    start, signups, secured, any_script, mechanism, password
+):
+    signups.publish(*users(0))
+    differs = {"SASL_MECHANISM": mechanism, "SASL_PLAIN_PASSWORD": password}
+    environment = change(secured, differs)
+    altered = "logs_everything"
+    script = start(any_script, *few(any_script), env=environment, altered=altered)
+    if password == WRONG:
+        assert script.ended(GIVE_UP) == 1
+    elif any_script == PRODUCER:
+        assert script.ended() == 0
+    else:
+        script.wait_for("finished processing")
+        script.stop()
+    assert "INFO:kafka" in "".join(script.err)
+    assert_password_is_kept(script, password)
+
+
+@pytest.mark.parametrize("user", ["topicless", "groupless"])
+def test_a_worker_without_a_right_ends(start, signups, secured, worker_script, user):
+    signups.publish(*users(0))
+    environment = {**secured, "KAFKA_SASL_PLAIN_USERNAME": user}
+    worker = start(worker_script, *few(worker_script), env=environment)
+    assert worker.ended(GIVE_UP) == 1
+    assert worker.err[-1].startswith("error: ")
+    assert "AuthorizationFailed" in "".join(worker.err)
+    assert signups.topic in worker.err[-1]
+    assert worker.begun == [] and signups.committed() == 0
+
+
+@pytest.mark.parametrize("kind", ["topic", "group"])
+def test_a_worker_that_lost_a_right_is_started_again(
+    start, signups, secured, worker_script, kind
+):
+    """It ends with status 1. The next one goes on at the committed offset."""
+    place = [ResourceType[kind.upper()], getattr(signups, kind)]
+    place += [ResourcePatternType.LITERAL, "User:alice", "*", AclOperation.READ]
+    signups.publish(*users(*range(5)))
+    flags = [
+        "--work-seconds",
+        0.5,
+        *(["--interval", 0.5] if worker_script == BATCH else []),
+    ]
+    first = start(worker_script, *flags, env=secured)
+    first.wait_for("sending email")
+    signups.ask("create_acls", [AclBinding(*place, AclPermissionType.DENY)])
+    assert first.ended() == 1
+    assert first.err[-1].startswith("error: ")
+    assert "AuthorizationFailed" in "".join(first.err)
+    handled = signups.committed()
+
+    signups.ask("delete_acls", [AclBindingFilter(*place, AclPermissionType.DENY)])
+    second = start(worker_script, *few(worker_script), env=secured)
+    signups.wait_until_done()
+    second.stop()
+    assert {*first.finished} >= {*users(*range(handled))}
+    assert second.begun == users(*range(handled, 5))
+
+
+@pytest.mark.parametrize("user", ["reader", "topicless"])
+def test_a_producer_that_may_not_write_ends(start, signups, secured, user):
+    environment = {**secured, "KAFKA_SASL_PLAIN_USERNAME": user}
+    producer = start(PRODUCER, "--count", 2, env=environment)
+    assert producer.ended(GIVE_UP) == 1
+    assert producer.err[-1].startswith("error: ")
+    assert "AuthorizationFailed" in "".join(producer.err)
+    assert producer.published == [] and signups.log() == []
+
+
+def test_a_producer_that_may_only_write_uses_the_topic(start, signups, secured):
+    environment = {**secured, "KAFKA_SASL_PLAIN_USERNAME": "writer"}
+    producer = start(PRODUCER, "--count", 2, env=environment)
+    assert producer.ended() == 0
+    assert producer.problems == [] and signups.log() == users(0, 1)
+
+
+@pytest.mark.parametrize("signups", [0], indirect=True, ids=["no topic"])
+def test_a_producer_that_may_not_create_the_topic_ends(start, signups, secured):
+    environment = {**secured, "KAFKA_SASL_PLAIN_USERNAME": "writer"}
+    producer = start(PRODUCER, env=environment)
+    assert producer.ended(GIVE_UP) == 1
+    assert producer.err[-1].startswith("error: ") and signups.topic in producer.err[-1]
+    assert "AuthorizationFailed" in "".join(producer.err)

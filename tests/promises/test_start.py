@@ -1,0 +1,249 @@
+"""Starting: what a user can get wrong ends with one clear line, and loses nobody."""
+
+import contextlib
+import re
+import socket
+import subprocess
+import sys
+import threading
+
+import pytest
+from confluent_kafka import Consumer
+from script import (
+    BATCH,
+    PRODUCER,
+    ROOT,
+    SCRIPTS,
+    STOPS,
+    STREAMING,
+    Script,
+    quick,
+    users,
+)
+
+BAD_FLAGS = {
+    PRODUCER: [
+        "--count -1",
+        "--count x",
+        "--delay -1",
+        "--delay nan",
+        "--partitions 0",
+        "--bogus 1",
+    ],
+    STREAMING: ["--work-seconds -1", "--work-seconds nan", "--work-seconds inf"],
+    BATCH: [
+        "--interval -1",
+        "--interval nan",
+        "--work-seconds -1",
+        "--max-batch-size 0",
+        "--max-batch-size 1.5",
+    ],
+}
+CANNOT_CONNECT = {  # the address, and what standard error must say about it
+    "nobody listens": ("{nowhere}", "ECONNREFUSED"),
+    "a name that does not resolve": ("nohost.invalid:9092", "DNS"),
+    "no port, either": ("nohost.invalid", "DNS"),
+    "an empty port": ("localhost:", "int()"),
+    "a word for a port": ("localhost:kafka", "int()"),
+    "a server that never answers": ("{mute}", "timed out"),
+    "two servers that never answer": ("{mute},{mute_too}", "timed out"),
+    "a server that swallows packets": ("{swallower}", "NoBrokersAvailable"),
+}
+UNUSABLE_BROKERS = {  # properties of a broker, and the scripts that cannot use it
+    "a broker with a name that does not resolve": (
+        {"advertised.listeners": "PLAINTEXT://nohost.invalid:9092"},
+        SCRIPTS,
+    ),
+    "a group without a coordinator": (
+        {"offsets.topic.replication.factor": 3},
+        [STREAMING, BATCH],
+    ),
+}
+FORBIDDEN = {"a space": "no spaces", "too long": 250 * "a", "a dot": ".", "empty": ""}
+OTHER_VARIABLES = {  # Kubernetes sets the first one for a service called kafka
+    "KAFKA_PORT": "tcp://10.0.0.1:9092",
+    "KAFKA_ACKS": "0",
+    "KAFKA_API_VERSION": "x",
+}
+NO_VALUES = {  # Compose passes an empty value for a variable that is not set
+    "KAFKA_SECURITY_PROTOCOL": "",
+    "KAFKA_SASL_MECHANISM": "",
+    "KAFKA_SASL_PLAIN_USERNAME": "",
+    "KAFKA_SASL_PLAIN_PASSWORD": "",
+    "KAFKA_SSL_CAFILE": "",
+    "KAFKA_SSL_CERTFILE": "",
+    "KAFKA_SSL_KEYFILE": "",
+}
+
+
+def refused(*scripts, words):
+    """Check that all have ended within 15 s with status 1 and a last line with `words`.
+
+    kafka-python's own lines may stand above it, each one once.
+    """
+    for script in scripts:
+        assert script.ended(seconds=15) == 1, script
+        assert "Traceback" not in "".join(script.err), script
+        assert script.err[-1].startswith("error: "), script
+        for word in words:
+            assert word in script.err[-1], script
+        kinds = [re.sub(r"<.*?>|\d+", "", line) for line in script.err]
+        assert len(kinds) == len({*kinds}), script
+
+
+@pytest.fixture
+def addresses(nowhere):
+    """Addresses by the names that CANNOT_CONNECT gives to them."""
+    with contextlib.ExitStack() as sockets:
+
+        def listen(backlog):
+            server = socket.create_server(("127.0.0.1", 0), backlog=backlog)
+            sockets.enter_context(server)
+            return f"127.0.0.1:{server.getsockname()[1]}"
+
+        # The system accepts for a server that listens; nobody reads what it accepts.
+        found = {"nowhere": nowhere, "mute": listen(100), "mute_too": listen(100)}
+        # Once its queue is full, the system drops whatever comes.
+        found["swallower"] = listen(0)
+        host, port = found["swallower"].split(":")
+        for _ in range(5):
+            caller = sockets.enter_context(socket.socket())
+            caller.setblocking(False)
+            caller.connect_ex((host, int(port)))
+        yield found
+
+
+@pytest.mark.parametrize(
+    ("address", "cause"), CANNOT_CONNECT.values(), ids=CANNOT_CONNECT
+)
+def test_an_address_that_leads_nowhere_is_named(addresses, address, cause):
+    address = address.format(**addresses)
+    lost = [Script(script, bootstrap=address) for script in SCRIPTS]
+    refused(*lost, words=[address])
+    for script in lost:
+        assert cause in "".join(script.err), script
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("own_broker", "scripts"),
+    UNUSABLE_BROKERS.values(),
+    ids=UNUSABLE_BROKERS,
+    indirect=["own_broker"],
+)
+def test_a_broker_that_cannot_be_used_is_named(own_broker, scripts):
+    lost = [Script(script, bootstrap=own_broker.address) for script in scripts]
+    refused(*lost, words=[own_broker.address])
+
+
+@pytest.mark.parametrize("dead", ["nowhere", "mute", "swallower"])
+def test_one_dead_server_in_a_list_does_not_matter(start, signups, addresses, dead):
+    """kafka-python begins with any of them, so several scripts are started."""
+    bootstrap = f"{addresses[dead]}, {signups.bootstrap}"
+    producers = [start(PRODUCER, "--count", 1, bootstrap=bootstrap) for _ in range(4)]
+    workers = [start(STREAMING, *quick(STREAMING), bootstrap=bootstrap)]
+    workers += [start(BATCH, *quick(BATCH), bootstrap=bootstrap)]
+    for producer in producers:
+        assert producer.ended() == 0, producer
+    for worker in workers:
+        worker.wait_for("waiting for messages")
+    signups.wait_until_done()
+    for worker in workers:
+        worker.stop()
+    assert signups.committed() == 4
+
+
+@pytest.mark.parametrize("number", STOPS, ids=lambda number: number.name)
+def test_a_stop_while_connecting_is_a_graceful_stop(nowhere, any_script, number):
+    script = Script(any_script, bootstrap=nowhere)
+    script.wait_for("starting")
+    assert script.send(number, number).ended(seconds=15) == 0, script
+    assert not any("error:" in line for line in script.err), script
+
+
+@pytest.mark.parametrize(
+    ("script", "flags"),
+    [(script, flags) for script in BAD_FLAGS for flags in BAD_FLAGS[script]],
+)
+def test_a_bad_flag_is_named(nowhere, script, flags):
+    wrong = Script(script, *flags.split(), bootstrap=nowhere)
+    assert wrong.ended() == 2
+    assert flags.split()[0] in wrong.err[-1] and wrong.out == []
+
+
+def test_help_shows_flags_and_environment(any_script):
+    shown = Script(any_script, "--help", bootstrap="", env={"COLUMNS": "200"})
+    assert shown.ended() == 0
+    text = "".join(shown.out)
+    for word in ["--topic", "KAFKA_BOOTSTRAP_SERVERS", "KAFKA_SSL_CAFILE"]:
+        assert word in text
+
+
+def test_import_has_no_side_effects(any_script):
+    code = f"import logging, signal, threading, {any_script[:-3]} as s"
+    code += "; assert not s.is_shutting_down and threading.active_count() == 1"
+    code += "; assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL"
+    code += "; assert not logging.getLogger().handlers"
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_an_empty_variable_and_those_of_others_do_not_count(start, any_script, signups):
+    env = {**NO_VALUES, **OTHER_VARIABLES}
+    signups.publish(*users(0))
+    script = start(any_script, *quick(any_script), env=env)
+    if any_script == PRODUCER:
+        assert script.ended() == 0, script
+    else:
+        signups.wait_until_done()
+        script.stop()
+
+
+def test_without_an_address_it_is_localhost_9092(any_script):
+    """The protocol is wrong: nobody must publish to a broker that may listen there."""
+    env = {"KAFKA_SECURITY_PROTOCOL": "TELEPATHY"}
+    refused(Script(any_script, bootstrap="", env=env), words=["localhost:9092"])
+
+
+@pytest.mark.parametrize("topic", FORBIDDEN.values(), ids=FORBIDDEN)
+def test_a_topic_name_that_kafka_forbids_is_named(bootstrap, topic):
+    wrong = [
+        Script(script, "--topic", topic, bootstrap=bootstrap) for script in SCRIPTS
+    ]
+    refused(*wrong, words=[topic, "opic"])
+
+
+def test_an_empty_group_is_named(bootstrap, worker_script):
+    wrong = Script(worker_script, "--group", "", bootstrap=bootstrap)
+    refused(wrong, words=["Group"])
+    assert wrong.begun == []
+
+
+@pytest.fixture
+def other_consumer(signups):
+    """A member of the group that shares partitions in a way that ours do not know."""
+    settings = {"group.id": signups.group}
+    settings["partition.assignment.strategy"] = "cooperative-sticky"
+    consumer, is_over = Consumer({**signups.cluster, **settings}), threading.Event()
+    consumer.subscribe([signups.topic])
+
+    def poll():
+        while not is_over.is_set():
+            consumer.poll(0.1)
+        consumer.close()
+
+    thread = threading.Thread(target=poll)
+    thread.start()
+    signups.wait_for_members(1)
+    yield consumer
+    is_over.set()
+    thread.join()
+
+
+def test_a_group_of_another_kind_of_consumers_is_named(
+    start, signups, other_consumer, worker_script
+):
+    worker = start(worker_script, *quick(worker_script))
+    refused(worker, words=[signups.bootstrap, "GroupProtocol"])
+    assert worker.begun == [] and len(signups.members()) == 1

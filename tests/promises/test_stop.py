@@ -1,0 +1,149 @@
+"""A graceful stop loses nobody and emails nobody twice."""
+
+import shutil
+import subprocess
+import time
+
+import psutil
+import pytest
+from script import (
+    BATCH,
+    FAREWELL,
+    PRODUCER,
+    STOPS,
+    STREAMING,
+    assert_each_once,
+    quick,
+    users,
+)
+
+ISOLATED = ["unshare", "--fork", "--pid", "true"]  # not permitted everywhere
+each_signal = pytest.mark.parametrize("number", STOPS, ids=lambda number: number.name)
+
+
+@each_signal
+def test_an_idle_worker_stops_within_a_second(start, signups, worker_script, number):
+    worker = start(worker_script)
+    signups.wait_for_members(1)
+    sent_at = time.monotonic()
+    worker.stop(number)
+    assert time.monotonic() - sent_at < 1
+    assert worker.out[-1].strip() == FAREWELL
+    assert worker.begun == []
+    assert worker.count("processing message") == worker.count("flushing") == 0
+
+
+@pytest.mark.skipif(
+    not shutil.which("unshare")
+    or subprocess.run(ISOLATED, check=False).returncode != 0,
+    reason="needs the right to begin a new space of process numbers",
+)
+def test_the_first_process_of_a_container_stops(start, signups, any_script):
+    """The system lets process 1 ignore a signal for which it has no handler."""
+    flags = ["--count", 1_000] if any_script == PRODUCER else []
+    script = start(any_script, *flags, altered="as_process_1")
+    script.wait_for("Published message" if any_script == PRODUCER else "waiting for")
+    [process] = psutil.Process(script.process.pid).children()
+    process.terminate()
+    assert script.ended(seconds=10) == 0
+
+
+def test_streaming_finishes_the_message_in_hand_and_begins_no_other(start, signups):
+    signups.publish(*users(0, 1, 2))
+    worker = start(STREAMING)
+    worker.wait_for("sending email", times=2)
+    assert worker.send(*[STOPS[0]] * 5).ended() == 0
+    assert worker.finished == worker.begun == users(0, 1)
+    assert signups.committed() == 2
+    assert worker.out[-1].strip() == FAREWELL
+
+
+@pytest.mark.parametrize("step", ["sending email to", "updating user"])
+def test_streaming_workers_go_on_where_the_last_one_stopped(start, signups, step):
+    signups.publish(*users(*range(7)))
+    workers = []
+    for number in (STOPS * 3)[:3]:
+        workers.append(start(STREAMING, "--work-seconds", 0.2))
+        workers[-1].wait_for(step, times=2)
+        assert workers[-1].send(number, number).ended() == 0
+    last = start(STREAMING, "--work-seconds", 0.1)
+    last.wait_for("finished processing message")
+    last.stop()
+    begun = [email for worker in [*workers, last] for email in worker.begun]
+    assert begun == users(*range(7))
+    assert signups.lag() == 0
+
+
+@pytest.mark.parametrize("step", ["sending email to", "updating user"])
+def test_streaming_at_full_speed_stops_after_the_message_in_hand(start, signups, step):
+    """Quick messages share a commit. A stop commits those that were handled."""
+    signups.publish(*users(*range(300)))
+    flags, env = quick(STREAMING), {"STOPS_AT": f"{step} user150@gmail.com"}
+    first = start(STREAMING, *flags, altered="stops_at_line", env=env)
+    assert first.ended() == 0
+    assert first.begun == first.finished == users(*range(151))
+    assert signups.committed() == 151
+    second = start(STREAMING, *flags)
+    signups.wait_until_done()
+    second.stop()
+    assert_each_once(users(*range(300)), first, second)
+
+
+@each_signal
+def test_batch_flushes_its_buffer(start, signups, number):
+    signups.publish(*users(*range(10)))
+    worker = start(BATCH, "--interval", 600)
+    worker.wait_for("received a message", times=10)
+    worker.stop(number)
+    assert worker.finished == worker.begun == users(*range(10))
+    assert worker.count("flushing 10 users: shutting down") == 1
+    assert worker.out[-1].strip() == FAREWELL
+    assert signups.lag() == 0
+
+
+@pytest.mark.parametrize("step", ["sending email to users", "updating status to"])
+def test_batch_finishes_the_batch_in_hand_once(start, signups, step):
+    signups.publish(*users(*range(20)))
+    worker = start(BATCH, "--interval", 0.5)
+    worker.wait_for(step)
+    assert worker.send(*[STOPS[0]] * 6).ended() == 0
+    assert worker.finished == worker.begun == users(*range(20))
+    assert signups.lag() == 0
+
+
+def test_batch_flushes_a_full_buffer_at_once_and_keeps_it_bounded(start, signups):
+    signups.publish(*users(*range(20_000)))
+    flags = ["--interval", 600, "--max-batch-size", 100, "--work-seconds", 0.2]
+    worker = start(BATCH, *flags)
+    worker.wait_for("finished processing messages", times=3)
+    worker.stop()
+    lines = [line for line in worker.out if line.startswith("flushing")]
+    batches = [int(line.split()[1]) for line in lines]
+    assert batches[:3] == [100, 100, 100] and max(batches) == 100
+    assert all("the buffer is full" in line for line in lines[:-1])
+    assert worker.count("received a message") == sum(batches) == signups.committed()
+    assert_each_once(users(*range(sum(batches))), worker)
+
+
+def test_batch_flushes_every_interval_and_is_silent_without_users(start, signups):
+    worker = start(BATCH, *quick(BATCH, interval=0.5))
+    signups.wait_for_members(1)
+    for number in range(3):
+        signups.publish(*users(number))
+        worker.wait_for("finished processing messages", times=number + 1)
+    worker.stop()
+    assert worker.count("processing message in queue buffer") == 3
+    assert worker.count("flushing 1 users: every 0.5 s") == 3
+    assert worker.finished == users(0, 1, 2)
+
+
+def test_batch_waits_for_the_end_of_the_interval(start, signups):
+    worker = start(BATCH, *quick(BATCH, interval=3))
+    signups.publish(*users(0))
+    worker.wait_for("finished processing messages")
+    signups.publish(*users(1, 2, 3))
+    worker.wait_for("finished processing messages", times=2)
+    worker.stop()
+    assert worker.count("flushing 3 users: every 3 s") == 1
+    first, second = [at for at, line in worker.timeline if line.startswith("flushing")]
+    assert second - first >= 2.9

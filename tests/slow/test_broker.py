@@ -1,0 +1,98 @@
+"""tests/broker.py, as a reader runs it."""
+
+import shutil
+import signal
+import socket
+
+import psutil
+import pytest
+from broker import free_port
+from jars import KEPT, is_whole
+from script import LIMIT, STOPS, Script
+from signups import SignUps
+
+BROKER = "tests/broker.py"
+
+
+@pytest.fixture
+def run():
+    """Run tests/broker.py. What still runs in the end is killed, Java included."""
+    brokers = []
+
+    def run(*flags, **env):
+        brokers.append(Script(BROKER, *flags, bootstrap="", env=env))
+        return brokers[-1]
+
+    yield run
+    for broker in brokers:
+        for child in children(broker):
+            child.kill()
+        broker.kill()
+
+
+def children(broker):
+    """Return the processes that this one has started."""
+    if broker.process.poll() is not None:
+        return []
+    return psutil.Process(broker.process.pid).children(recursive=True)
+
+
+@pytest.mark.parametrize("number", STOPS)
+def test_it_runs_until_a_signal_and_leaves_nothing_behind(run, tmp_path, number):
+    port = free_port()
+    broker = run("--port", port, TMPDIR=tmp_path)
+    broker.wait_for(f"is ready at localhost:{port}")
+    SignUps(f"localhost:{port}").publish("user0@gmail.com")
+    java = children(broker)
+    assert len(java) == 1
+    assert len([*tmp_path.iterdir()]) == 1
+    broker.send(number)
+    broker.stop(number)
+    assert psutil.wait_procs(java, timeout=LIMIT)[1] == []
+    assert [*tmp_path.iterdir()] == []
+    assert broker.err == []
+
+
+@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
+def test_data_is_kept_in_a_directory_of_any_name(run, tmp_path, locale):
+    data = tmp_path / "d\u00e4t\u00e4 \\ \u6f22"
+    kept = []
+    for _ in range(2):
+        port = free_port()
+        broker = run("--port", port, "--data", data, LC_ALL=locale)
+        broker.wait_for("is ready at")
+        if kept:
+            assert kept[0].topic in SignUps(f"localhost:{port}", 0).topics()
+        kept.append(SignUps(f"localhost:{port}"))
+        broker.stop()
+    assert [*tmp_path.iterdir()] == [data], "data beside the directory that was named"
+
+
+def test_a_port_that_is_taken_is_named(run):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        broker = run("--port", taken.getsockname()[1])
+        assert broker.ended() == 1
+        assert len(broker.err) == 1
+        assert f"port {taken.getsockname()[1]} " in broker.err[0]
+
+
+def test_an_interrupted_download_leaves_nothing_behind(run, tmp_path):
+    broker = run("--port", free_port(), XDG_CACHE_HOME=tmp_path)
+    broker.wait_for("downloading", times=3)
+    assert [*tmp_path.iterdir()] != []
+    broker.stop(signal.SIGINT)
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_jars_are_fetched_anew_if_one_is_damaged(run, tmp_path):
+    kept = tmp_path / KEPT.name
+    shutil.copytree(KEPT, kept)
+    [jar] = kept.glob("kafka-server-common-*.jar")
+    whole = jar.read_bytes()
+    jar.write_bytes(whole[: len(whole) // 2])
+    broker = run("--port", free_port(), XDG_CACHE_HOME=tmp_path)
+    broker.wait_for("is ready at", seconds=180)
+    broker.stop()
+    assert jar.read_bytes() == whole
+    jar.unlink()
+    assert not is_whole(kept), "nobody would notice a jar that is missing"

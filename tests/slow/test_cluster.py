@@ -1,0 +1,76 @@
+"""Three brokers, every partition on all of them. Brokers die, and none is missed."""
+
+import time
+
+import pytest
+from cluster import Cluster
+from confluent_kafka import TopicCollection
+from script import BATCH, PRODUCER, STREAMING, quick, tally, users, wait_until
+from signups import SignUps
+
+
+@pytest.fixture
+def cluster(of_ours, tmp_path):
+    cluster = Cluster(tmp_path)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.kill()
+
+
+@pytest.fixture
+def signups(cluster, request):
+    signups = SignUps(cluster.address, getattr(request, "param", 3))
+    yield signups
+    signups.close()
+
+
+def test_each_broker_of_three_dies_in_turn(start, cluster, signups):
+    """Whether it leads a partition or coordinates the group: work goes on within 15 s."""
+    workers = [
+        start(STREAMING, "--work-seconds", 0.01),
+        start(BATCH, "--work-seconds", 0.1, "--interval", 1),
+    ]
+    signups.wait_for_members(2)
+    producer = start(PRODUCER, "--count", 1_000_000, "--delay", 0.05)
+    for broker in cluster.brokers.values():
+        producer.wait_for("Published", times=producer.count("Published") + 20)
+        cluster.wait_until_in_sync(signups.topic)
+        broker.kill()
+        killed_at, sent = time.monotonic(), producer.count("Published")
+        soon = {*users(*range(sent + 30))}
+        wait_until(lambda: soon <= tally(*workers)[1], f"users up to {sent + 30}")  # noqa: B023
+        print(f"work went on after {time.monotonic() - killed_at:.1f} s")
+        assert time.monotonic() - killed_at < 15
+        broker.start()
+    producer.stop()
+    signups.wait_until_done()
+    for worker in workers:
+        worker.stop()
+    assert tally(*workers)[1] == {*producer.published} <= {*signups.log()}
+
+
+@pytest.mark.parametrize("signups", [1], indirect=True, ids=["one partition"])
+def test_nobody_published_is_lost_when_the_leader_dies(start, cluster, signups):
+    """A message that only the leader has dies with it, so the producer waits for all."""
+
+    def partition():
+        [topic] = signups.ask("describe_topics", TopicCollection([signups.topic]))
+        return topic.partitions[0]
+
+    def wait_for_more_users():
+        producer.wait_for("Published", times=producer.count("Published") + 2_000)
+
+    producer = start(PRODUCER, "--count", 10_000_000, *quick(PRODUCER))
+    for _ in range(3):
+        wait_for_more_users()
+        wait_until(lambda: len(partition().isr) == 3, "three replicas")
+        leader = cluster.brokers[partition().leader.id]
+        leader.kill()
+        wait_for_more_users()
+        leader.start()
+    producer.stop()
+    log = signups.log()
+    assert {*producer.published} <= {*log}
+    assert len({*log}) == len(log), "a retry was stored twice"

@@ -1,0 +1,60 @@
+"""A long backlog: a worker gets through it, and its memory does not grow."""
+
+import tempfile
+import time
+
+import psutil
+import pytest
+from script import BATCH, STREAMING, assert_each_once, quick, users
+
+MEGABYTE = 1_000_000
+
+
+def work_off(worker, signups):
+    """Return the memory that the worker has at each look, until all is committed."""
+    process, resident = psutil.Process(worker.process.pid), []
+    total = sum(signups.ends().values())
+    while (committed := signups.committed()) < total:
+        assert worker.process.poll() is None, worker
+        if committed > 0:
+            resident.append(process.memory_info().rss)
+        time.sleep(0.1)
+    return resident
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(
+    ("script", "count"),
+    [(BATCH, 1_000_000), (STREAMING, 100_000)],
+    ids=["a million through the batch worker", "100,000 through the streaming worker"],
+)
+def test_memory_is_flat_under_load(start, signups, script, count):
+    signups.publish(*users(*range(count)))
+    with tempfile.TemporaryFile("w+") as out:  # a pipe would wait for us at times
+        worker = start(script, *quick(script), stdout=out)
+        resident = work_off(worker, signups)
+        worker.stop()
+        out.seek(0)
+        worker.out = [line for line in out if not line.startswith("received")]
+    assert_each_once(users(*range(count)), worker)
+    third = len(resident) // 3
+    highest = max(resident[third:-third])
+    print(f"at most {max(resident) / MEGABYTE:.1f} MB, looked {len(resident)} times")
+    assert max(resident) < 60 * MEGABYTE
+    assert max(resident[-third:]) < highest + 4 * MEGABYTE, "it still grows"
+
+
+@pytest.mark.parametrize("signups", [6], indirect=True, ids=["on six partitions"])
+def test_a_backlog_of_30_megabytes(start, signups, worker_script):
+    """One answer brings up to 1 MB from each partition: more than the client's default.
+
+    kafka-python 2.3 drops the connection at an answer of more than 1,000,000 bytes.
+    """
+    emails = [f"user{n}@{'a' * 10_000}.com" for n in range(3_000)]
+    for partition in range(6):
+        signups.publish(*emails[partition::6], partition=partition)
+    worker = start(worker_script, *quick(worker_script))
+    work_off(worker, signups)
+    worker.stop()
+    assert_each_once(emails, worker)
+    assert "InvalidReceiveError" not in "".join(worker.err)

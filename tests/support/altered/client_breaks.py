@@ -1,0 +1,20 @@
+"""Let every poll() raise, once three messages were received."""
+
+import altered
+
+script = altered.script()
+
+
+class BreakingConsumer(script.KafkaConsumer):
+    received = 0
+
+    def poll(self, *arguments, **options):
+        if self.received >= 3:
+            raise RuntimeError("the client broke")
+        polled = super().poll(*arguments, **options)
+        self.received += sum(map(len, polled.values()))
+        return polled
+
+
+script.KafkaConsumer = BreakingConsumer
+script.main()

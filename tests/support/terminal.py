@@ -1,0 +1,116 @@
+"""A terminal with a person in front of it, who types, reads and presses Ctrl+C."""
+
+import re
+import resource
+import time
+
+import pexpect
+import psutil
+from script import LIMIT
+
+SHELL = "bash --norc --noprofile --noediting"
+PROMPT = "$ "
+KEYS = re.compile(r"\^([C\\])")
+ELISION = "..."
+OF_KAFKA_PYTHON = re.compile(r"(INFO|WARNING)[: ]kafka\.")  # may appear at any time
+KEY_SECONDS = 0.07  # between two key presses: the system merges signals that are closer
+
+
+def pattern(line):
+    """Return the regular expression of a line. `...` in it stands for any text."""
+    return re.escape(line).replace(re.escape(ELISION), ".*")
+
+
+def shape(line):
+    """Return the line with `#` in the place of each number."""
+    return re.sub(r"\d+", "#", line)
+
+
+class Terminal:
+    """A pseudo-terminal that runs bash, or a `command` that runs it."""
+
+    def __init__(self, cwd, env, command=SHELL, size=(24, 200)):
+        self.shell = pexpect.spawn(
+            command,
+            cwd=str(cwd),
+            env={**env, "PS1": PROMPT, "TERM": "xterm-256color"},
+            dimensions=size,
+            encoding="utf-8",
+            timeout=LIMIT,
+            # Ctrl+\ would leave a core file in the repository.
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (0, 0)),
+        )
+        self.process = psutil.Process(self.shell.pid)
+        self.skipped = []
+
+    def children(self):
+        """Return the processes that run in the terminal."""
+        if self.process.is_running():
+            return self.process.children(recursive=True)
+        return []
+
+    def close(self):
+        """Close the window, and wait until everything in it has ended."""
+        processes = self.children()
+        self.shell.close(force=True)
+        for process in psutil.wait_procs(processes, timeout=LIMIT)[1]:
+            process.kill()
+
+    def read(self, seconds=LIMIT):
+        """Return the next line without the keys in it, or the prompt. None if late."""
+        prompt = rf"^({KEYS.pattern})*{re.escape(PROMPT)}"
+        found = self.shell.expect(
+            [r"\r\n", prompt, pexpect.TIMEOUT, pexpect.EOF], timeout=seconds
+        )
+        if found > 1:
+            return None
+        line = KEYS.sub("", self.shell.before).replace(" (core dumped)", "")
+        return PROMPT if found == 1 else line
+
+    def play(self, transcript, pace=0):
+        """Do what the transcript says. Fail if the terminal shows anything else.
+
+        Type what follows `$ `, one key every `pace` seconds, and press ^C and ^\\.
+        """
+        is_skipping = False
+        for line in transcript.splitlines():
+            if line == ELISION:
+                is_skipping = True
+                continue
+            keys = KEYS.findall(line)
+            if keys and is_skipping:
+                self.skip_until_quiet()
+                is_skipping = False
+            for key in keys:
+                time.sleep(KEY_SECONDS)
+                self.shell.sendcontrol(key.lower())
+            if line.startswith(PROMPT):
+                self.expect(PROMPT, is_skipping)
+                line = line[len(PROMPT) :]
+                for key in line + "\n":
+                    time.sleep(pace)
+                    self.shell.send(key)
+                is_skipping = False
+            self.expect(KEYS.sub("", line), is_skipping)
+            is_skipping = False
+
+    def skip_until_quiet(self):
+        """Skip lines until none has come for two seconds."""
+        while (found := self.read(seconds=2)) is not None:
+            self.skip(found)
+
+    def skip(self, line):
+        """Remember a line that `...` stands for."""
+        if not OF_KAFKA_PYTHON.match(line):
+            self.skipped.append(line)
+
+    def expect(self, line, is_skipping=False):
+        """Wait for a line or the prompt. What comes before it must be skippable."""
+        while True:
+            found = self.read()
+            if found is not None and re.fullmatch(pattern(line), found):
+                return
+            assert found is not None, f"no {line!r}, but {self.shell.buffer!r}"
+            may_come = is_skipping or OF_KAFKA_PYTHON.match(found)
+            assert may_come, f"expected {line!r}, found {found!r}"
+            self.skip(found)
