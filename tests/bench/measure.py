@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import uuid
 
 import psutil
 from broker import Broker
@@ -90,13 +89,20 @@ class Bench:
             encoding="utf-8",
         )
 
+    def new_group(self):
+        """Return the sign-ups that everybody reads, with a group of their own."""
+        signups = SignUps(self.bootstrap, partitions=0)
+        signups.topic = self.signups.topic
+        return signups
+
     def watch(self, client, job, seconds=LIMIT):
         """Let a client do a job to its end, or for `seconds`. Return its Run."""
-        signups, goal, look = self.signups, self.waiting, self.signups.committed
-        signups.group = f"bench-{uuid.uuid4().hex[:8]}"
         if job == "producer":
             signups, goal = SignUps(self.bootstrap), self.published
             look = lambda: signups.ends()[0]  # noqa: E731
+        else:
+            signups, goal = self.new_group(), self.waiting
+            look = signups.committed
         process = self.start(client, job, signups, goal)
         usage, samples = psutil.Process(process.pid), [(0, 0, 0, 0)]
         began_at, moved_at = time.monotonic(), None
@@ -114,6 +120,7 @@ class Bench:
         finally:
             process.kill()
             process.wait()
+            signups.close()
         return Run(samples)
 
     def race(self, title, contestants):
@@ -203,9 +210,9 @@ def recover(clients, checkouts, is_quick):
         bench = Bench(broker.address, checkouts, is_quick)
         quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
         for client in clients:
-            bench.signups.group = client.replace(" ", "-")
-            workers[client] = bench.start(client, "shared", bench.signups, 0, **quiet)
-            bench.signups.wait_for_members(1)
+            signups = bench.new_group()
+            workers[client] = bench.start(client, "shared", signups, 0, **quiet)
+            signups.wait_for_members(1)
         for number in range(2 if is_quick else 5):
             report(f"outage {number + 1}")
             broker.kill()

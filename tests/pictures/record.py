@@ -18,7 +18,7 @@ import pexpect
 sys.path += [str(pathlib.Path(__file__).parents[1] / name) for name in ("", "support")]
 from broker import Broker
 from readme import scenes
-from script import ROOT
+from script import ROOT, STREAMING, Script
 from terminal import OF_KAFKA_PYTHON, PROMPT, SHELL, Terminal
 
 RECORD = [sys.executable, "-m", "asciinema", "rec", "--quiet", "--idle-time-limit=1.5"]
@@ -62,6 +62,10 @@ def record(directory):
     casts = {name: directory / name for name in PICTURES}
     broker = Broker(directory / "broker")
     broker.start()
+    # The first worker of a new broker is shown a warning about its coordinator.
+    first = Script(STREAMING, "--topic", "another", bootstrap=broker.address)
+    first.wait_for("waiting for messages")
+    first.stop()
     env = {n: v for n, v in os.environ.items() if n != "PYTHONUNBUFFERED"}
     env["PATH"] = f"{pathlib.Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
     env.update(KAFKA_BOOTSTRAP_SERVERS=broker.address, SHELL="bash")

@@ -1,4 +1,4 @@
-"""A worker that freezes (Ctrl+Z, a closed lid, a paused VM) for longer than its session.
+"""A worker that freezes (Ctrl+Z, a paused VM) for longer than its session lasts.
 
 The group declares a worker lost that was silent for ten seconds.
 """

@@ -8,7 +8,7 @@ import signal
 import time
 
 import pytest
-from script import BATCH, STREAMING, assert_each_once, quick, users, wait_until
+from script import BATCH, assert_each_once, quick, users, wait_until
 
 SHORTENED, LIMIT_SECONDS = "four_seconds_for_15_minutes", 4
 

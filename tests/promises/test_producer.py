@@ -49,6 +49,15 @@ def test_a_topic_that_exists_already_is_named_and_used(start, signups):
     assert signups.log() == users(0, 1) and producer.problems == []
 
 
+@pytest.mark.parametrize("signups", [0], indirect=True, ids=["no topic yet"])
+def test_producers_that_start_at_once_use_one_topic(start, signups):
+    """All find no topic. One of them creates it."""
+    producers = [start(PRODUCER, "--count", 1) for _ in range(4)]
+    for producer in producers:
+        assert producer.ended() == 0, producer
+    assert signups.log() == users(0, 0, 0, 0)
+
+
 def test_published_is_said_once_the_broker_has_it(start, own_broker):
     """A broker that hangs, and dies, has what was called published until then."""
     signups = SignUps(own_broker.address)

@@ -1,4 +1,4 @@
-"""Workers share a group: one takes over from another, and partitions move between them."""
+"""Workers share a group: one takes over from another, and partitions move."""
 
 import signal
 
@@ -55,7 +55,7 @@ def test_workers_are_replaced_under_load_and_nobody_is_emailed_twice(
 
 @six_partitions
 def test_quick_work_that_is_not_committed_yet_survives_a_rebalance(start, signups):
-    """Quick messages share a commit, so most rebalances meet some that still need it."""
+    """Quick messages share a commit, so most rebalances meet some that need it."""
     staying = start(STREAMING, *quick(STREAMING))
     signups.wait_for_members(1)
     producer = start(
@@ -111,6 +111,7 @@ def test_the_buffer_drops_messages_that_a_new_worker_took_over(
     for worker in in_order:
         worker.stop()
     last = start(STREAMING, *quick(STREAMING))
+    signups.wait_for_members(1)
     signups.wait_until_done()
     last.stop()
     assert_each_once(users(*range(20)), newcomer, buffering, last)

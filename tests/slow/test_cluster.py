@@ -27,7 +27,7 @@ def signups(cluster, request):
 
 
 def test_each_broker_of_three_dies_in_turn(start, cluster, signups):
-    """Whether it leads a partition or coordinates the group: work goes on within 15 s."""
+    """Leader of a partition or coordinator of the group: work goes on within 15 s."""
     workers = [
         start(STREAMING, "--work-seconds", 0.01),
         start(BATCH, "--work-seconds", 0.1, "--interval", 1),
@@ -53,7 +53,7 @@ def test_each_broker_of_three_dies_in_turn(start, cluster, signups):
 
 @pytest.mark.parametrize("signups", [1], indirect=True, ids=["one partition"])
 def test_nobody_published_is_lost_when_the_leader_dies(start, cluster, signups):
-    """A message that only the leader has dies with it, so the producer waits for all."""
+    """A message that only the leader has dies with it: the producer waits for all."""
 
     def partition():
         [topic] = signups.ask("describe_topics", TopicCollection([signups.topic]))

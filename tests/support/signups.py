@@ -27,8 +27,21 @@ from script import LIMIT, wait_until
 REFUSALS = {  # to ask again would not help
     KafkaError.GROUP_ID_NOT_FOUND,
     KafkaError.INVALID_PARTITIONS,
+    KafkaError.UNKNOWN_MEMBER_ID,  # the group has members
     KafkaError.TOPIC_ALREADY_EXISTS,
 }
+
+
+def insist(question):
+    """Return the answer. If a broker or a coordinator is not up yet, ask again."""
+    deadline = time.monotonic() + LIMIT
+    while True:
+        try:
+            return question()
+        except KafkaException as error:
+            if error.args[0].code() in REFUSALS or time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 class SignUps:
@@ -40,7 +53,6 @@ class SignUps:
         self.topic = f"user_signups-{uuid.uuid4().hex[:8]}"
         self.group = f"group-{self.topic}"
         self.admin = AdminClient(self.cluster)
-        self.readers = {}  # of committed offsets: a consumer for each group
         if partitions:
             self.create(partitions)
 
@@ -58,19 +70,13 @@ class SignUps:
                 future.result()
 
     def ask(self, question, *arguments):
-        """Return the answers of the admin client's method `question`.
+        """Return the answers of the admin client's method `question`."""
 
-        While a broker or a coordinator is not up yet, ask again.
-        """
-        deadline = time.monotonic() + LIMIT
-        while True:
-            try:
-                futures = getattr(self.admin, question)(*arguments, request_timeout=10)
-                return [future.result() for future in futures.values()]
-            except KafkaException as error:
-                if error.args[0].code() in REFUSALS or time.monotonic() > deadline:
-                    raise
-                time.sleep(0.1)
+        def answers():
+            futures = getattr(self.admin, question)(*arguments, request_timeout=10)
+            return [future.result() for future in futures.values()]
+
+        return insist(answers)
 
     def create(self, partitions=1, **config):
         """Create the topic: create(3, retention_ms=1000)."""
@@ -161,25 +167,16 @@ class SignUps:
     def commit(self, offset, partition=0):
         """Set the committed offset of the group, which must have no members."""
         place = TopicPartition(self.topic, partition, offset)
-        self.reader.commit(offsets=[place], asynchronous=False)
+        insist(lambda: self.reader.commit(offsets=[place], asynchronous=False))
 
     def offsets(self):
         """Return {partition: the group's committed offset}, if there is one.
 
-        A consumer asks, and never joins the group. The admin client's question would
-        crash our process while the group's coordinator is not ready (librdkafka 2.16).
+        The admin client has a question for it, too, but librdkafka crashes on the
+        answer of a coordinator that is not ready.
         """
-        topic = self.admin.list_topics(self.topic, timeout=LIMIT).topics[self.topic]
-        partitions = [TopicPartition(self.topic, n) for n in topic.partitions]
-        if self.group not in self.readers:
-            settings = {"group.id": self.group, "enable.auto.commit": False}
-            self.readers[self.group] = Consumer({**self.cluster, **settings})
-
-        def ask():
-            with contextlib.suppress(KafkaException):
-                return self.readers[self.group].committed(partitions, timeout=10)
-
-        found = wait_until(ask, "the committed offsets") if partitions else []
+        partitions = self.partitions()
+        found = insist(lambda: self.reader.committed(partitions, timeout=10))
         return {p.partition: p.offset for p in found if p.offset >= 0}
 
     def committed(self):
