@@ -41,9 +41,9 @@ def shut_down(*_):
 def process_messages(users, work_seconds):
     """Welcome these users. Put your own work here."""
     say("processing message in queue buffer")
-    say(f"sending email to users {users}")
+    say(f"sending email to users {users!a}")
     time.sleep(work_seconds)
-    say(f"updating status to Waiting Confirmation for users {users}")
+    say(f"updating status to Waiting Confirmation for users {users!a}")
     time.sleep(work_seconds)
     say("finished processing messages")
 
@@ -68,8 +68,8 @@ class Consumer(threading.Thread, ConsumerRebalanceListener):
         """Poll for what there is room for."""
         room = self.limit - sum(map(len, emails.queue))
         for partition, messages in self.consumer.poll(200, room).items():
-            for _ in messages:
-                say("received a message, inserting into a queue buffer")
+            line = "received a message, inserting into a queue buffer"
+            say("\n".join([line] * len(messages)))
             emails.put([email for email in map(decode, messages) if email])
             offsets[partition] = OffsetAndMetadata(messages[-1].offset + 1, "", -1)
             room -= len(messages)
@@ -140,7 +140,7 @@ def decode(message):
 def say(line):
     """Print a line. If the output is gone, the work goes on without it."""
     with contextlib.suppress(OSError):
-        print(line.encode("unicode_escape").decode(), flush=True)
+        print(line, flush=True)
 
 
 def once_a_minute(record):

@@ -160,6 +160,7 @@ class Bench:
         finally:
             process.kill()
             process.communicate()
+            producer.flush(5)
             signups.close()
         return (*idle, latencies[1:])
 

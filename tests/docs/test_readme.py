@@ -77,6 +77,7 @@ def messages(script):
     [q for _, seen, _ in rows("What if ...?") for q in quotes(seen) if " " in q],
 )
 def test_what_you_see_is_something_that_a_script_prints(quote):
+    """The text around the values, and each word that stands for a value."""
     printed = [message for script in SCRIPTS for message in messages(script)]
     texts = quote, quote.removeprefix("error: ")  # a script may put it before a text
     assert any(
@@ -84,6 +85,8 @@ def test_what_you_see_is_something_that_a_script_prints(quote):
         for message in printed
         for text in texts
     )
+    everything = "".join(map(source, SCRIPTS))
+    assert {w for w in re.findall("[a-z]+", quote) if w not in everything} == set()
 
 
 @pytest.mark.parametrize("row", rows("What if ...?"), ids=lambda row: row[0][:40])
@@ -116,11 +119,10 @@ def test_the_table_of_flags_is_what_the_scripts_take():
 def test_the_table_of_the_environment_is_what_the_scripts_read(any_script):
     """The names are kafka-python's own, with KAFKA_ before them. No other is read."""
     names = re.findall(r"KAFKA_\w+", SECTIONS[REFERENCE])
+    others = ["KAFKA_PORT", *re.findall(r"KAFKA_[A-Z_]+", source(any_script))]
     code = "import json, {0}; print(json.dumps({0}.CLUSTER))".format(any_script[:-3])
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    environment.update(
-        {name: name for name in [*names, "KAFKA_PORT", "KAFKA_GROUP_ID"]}
-    )
+    values = {name: name for name in names + others}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **values}
     command = [sys.executable, "-c", code]
     shown = subprocess.run(command, env=environment, capture_output=True, check=True)
     read = {n: v for n, v in json.loads(shown.stdout).items() if "KAFKA" in str(v)}
