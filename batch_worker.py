@@ -153,8 +153,8 @@ def once_a_minute(record):
     return True
 
 
-def connect(topic, group):
-    """Return a consumer of `topic` in `group`."""
+def connect(topic, group, max_batch_size):
+    """Return a thread that consumes `topic` in `group`."""
     consumer = KafkaConsumer(
         **CLUSTER,
         group_id=group,
@@ -166,8 +166,10 @@ def connect(topic, group):
         metadata_max_age_ms=10_000,
         receive_message_max_bytes=100_000_000,
     )
+    thread = Consumer(consumer, max_batch_size)
+    consumer.subscribe([topic], listener=thread)
     consumer.committed(TopicPartition(topic, 0), timeout_ms=8_000)
-    return consumer
+    return thread
 
 
 def main():
@@ -191,21 +193,19 @@ def main():
     logging.disable(logging.DEBUG)  # it would show the password
     say("starting batch consumer worker")
     try:
-        consumer = connect(args.topic, args.group)
+        thread = connect(args.topic, args.group, args.max_batch_size)
     except (errors.KafkaError, OSError, ValueError, AssertionError, KeyError) as error:
         causes = [r.getMessage() for r in shown.values() if r.levelno == logging.ERROR]
         problem = f"cannot read from {SERVERS}: {(causes or [repr(error)])[0]}"
         sys.exit(0 if is_shutting_down else f"error: {problem}")
     say(f"waiting for messages in {args.topic} as {args.group}: press Ctrl+C to stop")
-    thread = Consumer(consumer, args.max_batch_size)
-    consumer.subscribe([args.topic], listener=thread)
     thread.start()
     try:
         consume(thread, args.interval, args.work_seconds)
     finally:
         logging.disable(logging.INFO)  # closing cancels a fetch
         with client_lock:
-            consumer.close(timeout_ms=2_000)
+            thread.consumer.close(timeout_ms=2_000)
     if thread.error:
         sys.exit(f"error: cannot read from {SERVERS}: {thread.error!r}")
     say("End of the program. I was killed gracefully")

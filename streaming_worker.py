@@ -126,8 +126,8 @@ def connect(topic, group):
         metadata_max_age_ms=10_000,
         receive_message_max_bytes=100_000_000,
     )
-    consumer.committed(TopicPartition(topic, 0), timeout_ms=8_000)
     consumer.subscribe([topic], listener=Rebalance(consumer))
+    consumer.committed(TopicPartition(topic, 0), timeout_ms=8_000)
     return consumer
 
 
