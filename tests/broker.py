@@ -66,6 +66,9 @@ class Broker:
             "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://{self.controller}",
             "advertised.listeners": f"PLAINTEXT://{self.address}",
             "log.dirs": (self.data / "log").as_posix(),
+            # By default, 50 each: too many to make while a first worker waits.
+            "offsets.topic.num.partitions": 4,
+            "transaction.state.log.num.partitions": 4,
             "offsets.topic.replication.factor": 1,
             "transaction.state.log.replication.factor": 1,
             "transaction.state.log.min.isr": 1,
