@@ -12,6 +12,7 @@ from script import LIMIT, STOPS, Script
 from signups import SignUps
 
 BROKER = "tests/broker.py"
+START = 150  # seconds that a start, or a download, may take
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ def children(broker):
 def test_it_runs_until_a_signal_and_leaves_nothing_behind(run, tmp_path, number):
     port = free_port()
     broker = run("--port", port, TMPDIR=tmp_path)
-    broker.wait_for(f"is ready at localhost:{port}")
+    broker.wait_for(f"is ready at localhost:{port}", seconds=START)
     SignUps(f"localhost:{port}").publish("user0@gmail.com")
     java = children(broker)
     assert len(java) == 1
@@ -53,14 +54,13 @@ def test_it_runs_until_a_signal_and_leaves_nothing_behind(run, tmp_path, number)
     assert broker.err == []
 
 
-@pytest.mark.parametrize("locale", ["C", "C.UTF-8"])
-def test_data_is_kept_in_a_directory_of_any_name(run, tmp_path, locale):
+def test_data_is_kept_in_a_directory_of_any_name(run, tmp_path):
     data = tmp_path / "d\u00e4t\u00e4 \\ \u6f22"
     kept = []
     for _ in range(2):
         port = free_port()
-        broker = run("--port", port, "--data", data, LC_ALL=locale)
-        broker.wait_for("is ready at")
+        broker = run("--port", port, "--data", data, LC_ALL="C")
+        broker.wait_for("is ready at", seconds=START)
         if kept:
             assert kept[0].topic in SignUps(f"localhost:{port}", 0).topics()
         kept.append(SignUps(f"localhost:{port}"))
@@ -78,7 +78,7 @@ def test_a_port_that_is_taken_is_named(run):
 
 def test_an_interrupted_download_leaves_nothing_behind(run, tmp_path):
     broker = run("--port", free_port(), XDG_CACHE_HOME=tmp_path)
-    broker.wait_for("downloading", times=3, seconds=150)
+    broker.wait_for("downloading", times=3, seconds=START)
     assert [*tmp_path.iterdir()] != []
     broker.stop(signal.SIGINT)
     assert [*tmp_path.iterdir()] == []
@@ -94,6 +94,6 @@ def test_a_damaged_jar_is_noticed_and_fetched_anew(run, tmp_path):
     assert not is_whole(kept), "nobody would notice that a jar is missing"
     jar.write_bytes(content[: len(content) // 2])
     broker = run("--port", free_port(), XDG_CACHE_HOME=tmp_path)
-    broker.wait_for(f"downloading {jar.name}", seconds=150)
+    broker.wait_for(f"downloading {jar.name}", seconds=START)
     broker.stop(signal.SIGINT)
     assert [*tmp_path.iterdir()] == [], "the damaged jar is still there"

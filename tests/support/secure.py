@@ -16,6 +16,7 @@ from confluent_kafka.admin import (
     UserScramCredentialUpsertion,
 )
 from cryptography.hazmat.primitives import serialization
+from lag import NAMES
 
 U_UMLAUT = "\N{LATIN SMALL LETTER U WITH DIAERESIS}"
 PASSWORD = 's3cr3t "quoted" \\back%s{0}=' + U_UMLAUT
@@ -130,6 +131,11 @@ class SecureBroker(Broker):
         ):
             for answer in answers.values():
                 answer.result()
+        for environment in (self.environment, self.mutual_environment):
+            settings = {NAMES[n]: v for n, v in environment.items() if n in NAMES}
+            address = environment["KAFKA_BOOTSTRAP_SERVERS"]
+            client = AdminClient({"bootstrap.servers": address, **settings})
+            client.list_topics(timeout=60)  # the first log-in to a broker takes long
 
     def certify(self):
         """Write two CAs, and keys and certificates of the broker and two clients.

@@ -12,7 +12,7 @@ SHELL = "bash --norc --noprofile --noediting"
 PROMPT = "$ "
 KEYS = re.compile(r"\^([C\\])")
 ELISION = "..."
-OF_KAFKA_PYTHON = re.compile(r"(INFO|WARNING)[: ]kafka\.")  # may appear at any time
+OF_KAFKA_PYTHON = re.compile(r"(INFO|WARNING|ERROR):kafka\.")  # may appear at any time
 KEY_SECONDS = 0.07  # between two key presses: the system merges signals that are closer
 
 
