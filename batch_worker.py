@@ -54,13 +54,13 @@ class Consumer(threading.Thread, ConsumerRebalanceListener):
         self.consumer, self.limit, self.error = consumer, max_batch_size, None
 
     def run(self):
-        """Fill the buffer until a signal or an error."""
+        """Fill the buffer until a signal."""
         try:
             while not is_shutting_down:
                 with client_lock:
                     if not is_full.is_set():
                         self.receive()
-                time.sleep(0.001)  # the main thread's turn
+                time.sleep(0.001)
         except Exception as error:
             self.error = error
 
@@ -101,7 +101,7 @@ def flush(consumer, why, work_seconds):
 
 
 def consume(thread, interval, work_seconds):
-    """Flush the buffer every `interval` seconds and when it is full."""
+    """Flush every `interval` seconds, and when the buffer is full."""
     next_flush = time.monotonic() + interval
     while not is_shutting_down and thread.is_alive():
         if is_full.wait(0.1) or time.monotonic() > next_flush:
@@ -121,7 +121,7 @@ def commit(consumer):
             offsets.clear()
         except errors.KafkaError as error:
             problem = f"not committed, will be handled again: {offsets}"
-            if is_shutting_down:
+            if is_shutting_down or isinstance(error, errors.AuthorizationError):
                 sys.exit(f"error: {problem}")
             if not isinstance(error, errors.KafkaTimeoutError):  # refused for good
                 logging.warning(problem)
@@ -154,7 +154,7 @@ def once_a_minute(record):
 
 
 def connect(topic, group, max_batch_size):
-    """Return a thread that consumes `topic` in `group`."""
+    """Return a thread that consumes the topic."""
     consumer = KafkaConsumer(
         **CLUSTER,
         group_id=group,
@@ -195,7 +195,7 @@ def main():
     try:
         thread = connect(args.topic, args.group, args.max_batch_size)
     except (errors.KafkaError, OSError, ValueError, AssertionError, KeyError) as error:
-        causes = [r.getMessage() for r in shown.values() if r.levelno == logging.ERROR]
+        causes = [r.getMessage() for r in shown.values() if r.name == "kafka.conn"]
         problem = f"cannot read from {SERVERS}: {(causes or [repr(error)])[0]}"
         sys.exit(0 if is_shutting_down else f"error: {problem}")
     say(f"waiting for messages in {args.topic} as {args.group}: press Ctrl+C to stop")

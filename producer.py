@@ -100,7 +100,7 @@ def main():
                 admin.create_topics([NewTopic(args.topic, args.partitions, -1)])
         producer = KafkaProducer(**CLUSTER, acks="all", enable_idempotence=True)
     except (errors.KafkaError, OSError, ValueError, AssertionError, KeyError) as error:
-        causes = [r.getMessage() for r in shown.values() if r.levelno == logging.ERROR]
+        causes = [r.getMessage() for r in shown.values() if r.name == "kafka.conn"]
         problem = f"cannot publish to {SERVERS}: {(causes or [repr(error)])[0]}"
         sys.exit(0 if is_shutting_down else f"error: {problem}")
     publish(producer, args.topic, args.count, args.delay)

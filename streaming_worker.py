@@ -66,7 +66,7 @@ def commit(consumer):
             offsets.clear()
         except errors.KafkaError as error:
             problem = f"not committed, will be handled again: {offsets}"
-            if is_shutting_down:
+            if is_shutting_down or isinstance(error, errors.AuthorizationError):
                 sys.exit(f"error: {problem}")
             if not isinstance(error, errors.KafkaTimeoutError):  # refused for good
                 logging.warning(problem)
@@ -151,7 +151,7 @@ def main():
     try:
         consumer = connect(args.topic, args.group)
     except (errors.KafkaError, OSError, ValueError, AssertionError, KeyError) as error:
-        causes = [r.getMessage() for r in shown.values() if r.levelno == logging.ERROR]
+        causes = [r.getMessage() for r in shown.values() if r.name == "kafka.conn"]
         problem = f"cannot read from {SERVERS}: {(causes or [repr(error)])[0]}"
         sys.exit(0 if is_shutting_down else f"error: {problem}")
     say(f"waiting for messages in {args.topic} as {args.group}: press Ctrl+C to stop")

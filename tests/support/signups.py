@@ -17,10 +17,9 @@ from confluent_kafka import (
     KafkaError,
     KafkaException,
     Producer,
-    TopicCollection,
     TopicPartition,
 )
-from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic, OffsetSpec
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 from lag import settings
 from script import LIMIT, wait_until
 
@@ -147,15 +146,17 @@ class SignUps:
 
     def partitions(self):
         """Return the topic's partitions, as confluent-kafka names them."""
-        [topic] = self.ask("describe_topics", TopicCollection([self.topic]))
-        return [TopicPartition(self.topic, p.id) for p in topic.partitions]
+        found = insist(lambda: self.reader.list_topics(self.topic, timeout=10))
+        numbers = found.topics[self.topic].partitions
+        return [TopicPartition(self.topic, number) for number in sorted(numbers)]
 
     def ends(self):
         """Return {partition: the offset that its next message gets}."""
-        partitions = self.partitions()
-        latest = dict.fromkeys(partitions, OffsetSpec.latest())
-        answers = self.ask("list_offsets", latest)
-        return {p.partition: a.offset for p, a in zip(partitions, answers)}
+
+        def end(partition):
+            return self.reader.get_watermark_offsets(partition, timeout=10)[1]
+
+        return {p.partition: insist(lambda: end(p)) for p in self.partitions()}  # noqa: B023
 
     @functools.cached_property
     def reader(self):
