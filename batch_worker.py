@@ -183,7 +183,7 @@ def main():
     args = parser.parse_args()
     seconds = args.work_seconds, args.interval
     if args.max_batch_size < 1 or not all(0 <= s <= 86_400 for s in seconds):
-        parser.error("seconds: 0 to 86400, --max-batch-size: 1 or more")
+        parser.error("--work-seconds, --interval or --max-batch-size is wrong")
     for name in {"SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"} & {*dir(signal)}:
         signal.signal(getattr(signal, name), shut_down)
     atexit.register(vars(sys).update, stdout=None, stderr=None)  # else 120

@@ -1,6 +1,4 @@
-"""Producer: signs users up, and prints whom the broker has.
-Run: python producer.py
-"""
+"""Sign users up, and print whom the broker has: python producer.py"""
 
 import argparse
 import atexit
@@ -22,7 +20,7 @@ SERVERS = CLUSTER.setdefault("bootstrap_servers", "localhost:9092")
 CLUSTER.update(api_version_auto_timeout_ms=5_000, reconnect_backoff_max_ms=200)
 is_shutting_down = False
 waiting = {}  # not acknowledged
-shown = {}  # log records
+shown = {}
 
 
 def shut_down(*_):
@@ -32,7 +30,7 @@ def shut_down(*_):
 
 
 def publish(producer, topic, count, delay):
-    """Sign `count` users up, `delay` seconds apart."""
+    """Sign up `count` users, one each `delay` seconds."""
     sent = 0
     with contextlib.suppress(errors.KafkaError):
         while sent < count and not is_shutting_down:
@@ -40,7 +38,8 @@ def publish(producer, topic, count, delay):
             sent += 1
             waiting[email] = True
             future = producer.send(topic, email.encode(), email.encode())
-            future.add_callback(confirm, email).add_errback(shut_down)
+            future.add_callback(confirm, email)
+            future.add_errback(shut_down)
             if delay or sent % 10_000 == 0:
                 producer.flush(timeout=60)
             next_at = time.monotonic() + delay
@@ -54,7 +53,7 @@ def publish(producer, topic, count, delay):
 
 
 def confirm(email, _):
-    """Callback: the broker has the message."""
+    """The broker has the message."""
     del waiting[email]
     say(f"Published message to message broker. User email: {email}")
 
@@ -66,9 +65,9 @@ def say(line, file=None):
 
 
 def once_a_minute(record):
-    """Log filter: show no message of kafka-python twice a minute."""
+    """Log filter: no message twice a minute."""
     if record.name.startswith("kafka"):
-        record.exc_info = None  # no traceback
+        record.exc_info = None
         if record.msg in shown and record.created < shown[record.msg].created + 60:
             return False
         shown[record.msg] = record
@@ -84,20 +83,21 @@ def main():
     parser.add_argument("--partitions", type=int, default=1)
     args = parser.parse_args()
     if args.count < 0 or args.partitions < 1 or not 0 <= args.delay <= 86_400:
-        parser.error("--count, --delay or --partitions makes no sense")
+        parser.error("--count, --delay or --partitions is wrong")
     for name in {"SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"} & {*dir(signal)}:
         signal.signal(getattr(signal, name), shut_down)
     atexit.register(vars(sys).update, stdout=None, stderr=None)  # else 120
     logging.basicConfig()
     logging.getLogger().handlers[0].addFilter(once_a_minute)
-    logging.disable(logging.DEBUG)  # it shows passwords
+    logging.disable(logging.DEBUG)  # passwords
     say("starting producer")
     try:
         with contextlib.closing(KafkaAdminClient(**CLUSTER)) as admin:
             if args.topic in admin.list_topics():
                 say(f"Topic {args.topic} is already created")
             else:
-                admin.create_topics([NewTopic(args.topic, args.partitions, -1)])
+                with contextlib.suppress(errors.TopicAlreadyExistsError):
+                    admin.create_topics([NewTopic(args.topic, args.partitions, -1)])
         producer = KafkaProducer(**CLUSTER, acks="all", enable_idempotence=True)
     except (errors.KafkaError, OSError, ValueError, AssertionError, KeyError) as error:
         causes = [r.getMessage() for r in shown.values() if r.name == "kafka.conn"]

@@ -59,6 +59,8 @@ class SecureBroker(Broker):
             {
                 "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,"
                 "CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL,MUTUAL:SSL",
+                # On a session ticket of TLS 1.3, kafka-python 2.3 may disconnect.
+                "ssl.enabled.protocols": "TLSv1.2",
                 "ssl.keystore.type": "PEM",
                 "ssl.keystore.location": (self.data / "server.pem").as_posix(),
                 "ssl.truststore.type": "PEM",
