@@ -6,7 +6,6 @@ own mistakes.
 
 import concurrent.futures
 import contextlib
-import functools
 import threading
 import time
 import uuid
@@ -51,13 +50,14 @@ class SignUps:
         self.cluster = {**settings(bootstrap), "reconnect.backoff.max.ms": 500}
         self.topic = f"user_signups-{uuid.uuid4().hex[:8]}"
         self.group = f"group-{self.topic}"
-        self.admin = AdminClient(self.cluster)
+        self.admin, self.readers = AdminClient(self.cluster), {}
         if partitions:
             self.create(partitions)
 
     def close(self):
         """Close the connections. The topic and the group stay."""
-        self.reader.close()
+        for reader in self.readers.values():
+            reader.close()
 
     def remove(self):
         """Remove the topic and the group from a broker that is not ours."""
@@ -158,12 +158,13 @@ class SignUps:
 
         return {p.partition: insist(lambda: end(p)) for p in self.partitions()}  # noqa: B023
 
-    @functools.cached_property
+    @property
     def reader(self):
         """A client that knows the group, but is not one of its members."""
-        return Consumer(
-            {**self.cluster, "group.id": self.group, "enable.auto.commit": False}
-        )
+        if self.group not in self.readers:
+            settings = {"group.id": self.group, "enable.auto.commit": False}
+            self.readers[self.group] = Consumer({**self.cluster, **settings})
+        return self.readers[self.group]
 
     def commit(self, offset, partition=0):
         """Set the committed offset of the group, which must have no members."""
