@@ -92,7 +92,7 @@ def drain():
 
 
 def flush(consumer, why, work_seconds):
-    """Drain, work and commit. Nobody polls meanwhile, so no partition moves."""
+    """Drain, work, commit. Nobody polls meanwhile, so no partition moves."""
     with client_lock:
         if users := drain():
             say(f"flushing {len(users)} users: {why}")
