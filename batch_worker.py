@@ -1,6 +1,4 @@
-"""Batch worker: handles the sign-ups of 5 seconds together.
-
-Run: python batch_worker.py
+"""Handle the sign-ups of 5 seconds together: python batch_worker.py
 Press Ctrl+C while users are in the buffer: it handles them and stops.
 """
 
@@ -49,37 +47,40 @@ def process_messages(users, work_seconds):
 
 
 class Consumer(threading.Thread, ConsumerRebalanceListener):
-    def __init__(self, consumer, max_batch_size):
+    def __init__(self, consumer, topic, limit):
         super().__init__(daemon=True)
-        self.consumer, self.limit, self.error = consumer, max_batch_size, None
+        self.consumer, self.topic, self.limit = consumer, topic, limit
+        self.partitions = self.error = None
 
-    def run(self):
-        """Fill the buffer until a signal."""
+    def run(self):  # fills the buffer until a signal
         try:
             while not is_shutting_down:
                 with client_lock:
-                    if not is_full.is_set():
-                        self.receive()
+                    self.receive()
                 time.sleep(0.001)
         except Exception as error:
             self.error = error
 
     def receive(self):
-        """Poll for what there is room for."""
         room = self.limit - sum(map(len, emails.queue))
+        if room == 0:
+            is_full.set()
+            return
         for partition, messages in self.consumer.poll(200, room).items():
             line = "received a message, inserting into a queue buffer"
             say("\n".join([line] * len(messages)))
             emails.put([email for email in map(decode, messages) if email])
             offsets[partition] = OffsetAndMetadata(messages[-1].offset + 1, "", -1)
-            room -= len(messages)
-        if room == 0:
-            is_full.set()
 
     def on_partitions_revoked(self, revoked):
         if users := drain():
             say(f"rebalance: {len(users)} messages are left to the group")
         offsets.clear()  # the next worker starts at the committed offset
+        partitions = self.consumer.partitions_for_topic(self.topic)
+        if partitions != self.partitions:
+            self.partitions = partitions
+            self.consumer.unsubscribe()  # or KAFKA-9815 loses this join
+            self.consumer.subscribe([self.topic], listener=self)
 
     def on_partitions_assigned(self, assigned):
         say(f"partitions: {sorted(p.partition for p in assigned) or 'none, waiting'}")
@@ -108,8 +109,7 @@ def consume(thread, interval, work_seconds):
             why = "the buffer is full" if is_full.is_set() else f"every {interval:g} s"
             flush(thread.consumer, why, work_seconds)
             next_flush = time.monotonic() + interval
-    # The order matters: stop polling, flush, commit, close.
-    thread.join()
+    thread.join()  # the last flush comes after the last poll
     flush(thread.consumer, "shutting down", work_seconds)
 
 
@@ -121,9 +121,9 @@ def commit(consumer):
             offsets.clear()
         except errors.KafkaError as error:
             problem = f"not committed, will be handled again: {offsets}"
-            if is_shutting_down or isinstance(error, errors.AuthorizationError):
+            if is_shutting_down:
                 sys.exit(f"error: {problem}")
-            if not isinstance(error, errors.KafkaTimeoutError):  # refused for good
+            if not isinstance(error, errors.KafkaTimeoutError):  # refused
                 logging.warning(problem)
                 offsets.clear()
 
@@ -133,8 +133,8 @@ def decode(message):
     with contextlib.suppress(UnicodeDecodeError):
         if message.value:
             return message.value.decode()
-    place = f"partition {message.partition} offset {message.offset}"
-    logging.warning(f"skipped {message.topic} {place}: not text in UTF-8")
+    partition = TopicPartition(message.topic, message.partition)
+    logging.warning(f"skipped {partition} offset {message.offset}: no text")
 
 
 def say(line):
@@ -144,16 +144,16 @@ def say(line):
 
 
 def once_a_minute(record):
-    """Log filter: show no message of kafka-python twice a minute."""
+    """Log filter: kafka-python says nothing twice a minute."""
     if record.name.startswith("kafka") and record.levelno > logging.INFO:
         record.exc_info = None  # no traceback
         if record.msg in shown and record.created < shown[record.msg].created + 60:
             return False
         shown[record.msg] = record
-    return True
+    return record.levelno > logging.INFO or not is_shutting_down
 
 
-def connect(topic, group, max_batch_size):
+def connect(topic, group, limit):
     """Return a thread that consumes the topic."""
     consumer = KafkaConsumer(
         **CLUSTER,
@@ -166,7 +166,7 @@ def connect(topic, group, max_batch_size):
         metadata_max_age_ms=10_000,
         receive_message_max_bytes=100_000_000,
     )
-    thread = Consumer(consumer, max_batch_size)
+    thread = Consumer(consumer, topic, limit)
     consumer.subscribe([topic], listener=thread)
     consumer.committed(TopicPartition(topic, 0), timeout_ms=8_000)
     return thread
@@ -183,18 +183,19 @@ def main():
     args = parser.parse_args()
     seconds = args.work_seconds, args.interval
     if args.max_batch_size < 1 or not all(0 <= s <= 86_400 for s in seconds):
-        parser.error("--work-seconds, --interval or --max-batch-size is wrong")
-    for name in {"SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"} & {*dir(signal)}:
-        signal.signal(getattr(signal, name), shut_down)
+        parser.error("--work-seconds, --interval: 0 to 86400; --max-batch-size: over 0")
+    for name in ["SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"]:
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), shut_down)
     atexit.register(vars(sys).update, stdout=None, stderr=None)  # else 120
     logging.basicConfig()
     logging.getLogger().handlers[0].addFilter(once_a_minute)
-    logging.getLogger("kafka.consumer.fetcher").setLevel(logging.INFO)
-    logging.disable(logging.DEBUG)  # it would show the password
+    logging.getLogger("kafka.consumer.fetcher").setLevel("INFO")
+    logging.disable(logging.DEBUG)  # it shows passwords
     say("starting batch consumer worker")
     try:
         thread = connect(args.topic, args.group, args.max_batch_size)
-    except (errors.KafkaError, OSError, ValueError, AssertionError, KeyError) as error:
+    except Exception as error:
         causes = [r.getMessage() for r in shown.values() if r.name == "kafka.conn"]
         problem = f"cannot read from {SERVERS}: {(causes or [repr(error)])[0]}"
         sys.exit(0 if is_shutting_down else f"error: {problem}")
@@ -203,7 +204,6 @@ def main():
     try:
         consume(thread, args.interval, args.work_seconds)
     finally:
-        logging.disable(logging.INFO)  # closing cancels a fetch
         with client_lock:
             thread.consumer.close(timeout_ms=2_000)
     if thread.error:

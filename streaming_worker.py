@@ -1,6 +1,4 @@
-"""Streaming worker: handles sign-ups as they come, one at a time.
-
-Run: python streaming_worker.py
+"""Handle sign-ups one at a time, as they come: python streaming_worker.py
 Press Ctrl+C in the middle of a user: it finishes that user and stops.
 """
 
@@ -49,9 +47,11 @@ def consume(consumer, work_seconds):
     while not is_shutting_down:
         commit_at = time.monotonic() + 0.01  # quick messages share a commit
         for message in consumer:  # ends after 0.2 seconds without a message
-            if email := decode(message):
-                process_message(email, work_seconds)
             partition = TopicPartition(message.topic, message.partition)
+            if email := decode(message.value):
+                process_message(email, work_seconds)
+            else:
+                logging.warning(f"skipped {partition} offset {message.offset}: no text")
             offsets[partition] = OffsetAndMetadata(message.offset + 1, "", -1)
             if is_shutting_down or time.monotonic() > commit_at:
                 break
@@ -66,33 +66,33 @@ def commit(consumer):
             offsets.clear()
         except errors.KafkaError as error:
             problem = f"not committed, will be handled again: {offsets}"
-            if is_shutting_down or isinstance(error, errors.AuthorizationError):
+            if is_shutting_down:
                 sys.exit(f"error: {problem}")
-            if not isinstance(error, errors.KafkaTimeoutError):  # refused for good
+            if not isinstance(error, errors.KafkaTimeoutError):  # refused
                 logging.warning(problem)
                 offsets.clear()
 
 
 class Rebalance(ConsumerRebalanceListener):
-    """What to do when the group moves partitions, during a poll."""
-
-    def __init__(self, consumer):
-        self.consumer = consumer
+    def __init__(self, consumer, topic):
+        self.consumer, self.topic, self.partitions = consumer, topic, None
 
     def on_partitions_revoked(self, revoked):
         commit(self.consumer)  # the next worker starts at the committed offset
+        partitions = self.consumer.partitions_for_topic(self.topic)
+        if partitions != self.partitions:
+            self.partitions = partitions
+            self.consumer.unsubscribe()  # or KAFKA-9815 loses this join
+            self.consumer.subscribe([self.topic], listener=self)
 
     def on_partitions_assigned(self, assigned):
         say(f"partitions: {sorted(p.partition for p in assigned) or 'none, waiting'}")
 
 
-def decode(message):
-    """Return the email in a message, or warn and return None."""
-    with contextlib.suppress(UnicodeDecodeError):
-        if message.value:
-            return message.value.decode()
-    place = f"partition {message.partition} offset {message.offset}"
-    logging.warning(f"skipped {message.topic} {place}: not text in UTF-8")
+def decode(value):
+    """Return the email in a message, or None if it is no text."""
+    with contextlib.suppress(AttributeError, UnicodeDecodeError):
+        return value.decode()
 
 
 def say(line):
@@ -102,13 +102,13 @@ def say(line):
 
 
 def once_a_minute(record):
-    """Log filter: show no message of kafka-python twice a minute."""
+    """Log filter: kafka-python says nothing twice a minute."""
     if record.name.startswith("kafka") and record.levelno > logging.INFO:
         record.exc_info = None  # no traceback
         if record.msg in shown and record.created < shown[record.msg].created + 60:
             return False
         shown[record.msg] = record
-    return True
+    return record.levelno > logging.INFO or not is_shutting_down
 
 
 def connect(topic, group):
@@ -126,7 +126,7 @@ def connect(topic, group):
         metadata_max_age_ms=10_000,
         receive_message_max_bytes=100_000_000,
     )
-    consumer.subscribe([topic], listener=Rebalance(consumer))
+    consumer.subscribe([topic], listener=Rebalance(consumer, topic))
     consumer.committed(TopicPartition(topic, 0), timeout_ms=8_000)
     return consumer
 
@@ -140,17 +140,18 @@ def main():
     args = parser.parse_args()
     if not 0 <= args.work_seconds <= 86_400:
         parser.error("--work-seconds takes a number from 0 to 86400")
-    for name in {"SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"} & {*dir(signal)}:
-        signal.signal(getattr(signal, name), shut_down)
+    for name in ["SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"]:
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), shut_down)
     atexit.register(vars(sys).update, stdout=None, stderr=None)  # else 120
     logging.basicConfig()
     logging.getLogger().handlers[0].addFilter(once_a_minute)
-    logging.getLogger("kafka.consumer.fetcher").setLevel(logging.INFO)
-    logging.disable(logging.DEBUG)  # it would show the password
+    logging.getLogger("kafka.consumer.fetcher").setLevel("INFO")
+    logging.disable(logging.DEBUG)  # it shows passwords
     say("starting streaming consumer worker")
     try:
         consumer = connect(args.topic, args.group)
-    except (errors.KafkaError, OSError, ValueError, AssertionError, KeyError) as error:
+    except Exception as error:
         causes = [r.getMessage() for r in shown.values() if r.name == "kafka.conn"]
         problem = f"cannot read from {SERVERS}: {(causes or [repr(error)])[0]}"
         sys.exit(0 if is_shutting_down else f"error: {problem}")
@@ -161,7 +162,6 @@ def main():
         sys.exit(f"error: cannot read from {SERVERS}: {error!r}")
     finally:
         commit(consumer)
-        logging.disable(logging.INFO)  # closing cancels a fetch
         consumer.close(timeout_ms=2_000)
     say("End of the program. I was killed gracefully")
 

@@ -16,7 +16,7 @@ def test_an_unreadable_message_is_skipped_by_name(start, signups, worker_script,
     worker.stop()
     assert worker.finished == worker.begun == users(0, 1)
     [warning] = [line for line in worker.err if "skipped" in line]
-    assert f"{signups.topic} partition 0 offset 1:" in warning
+    assert f"topic='{signups.topic}', partition=0) offset 1:" in warning
 
 
 def test_each_unreadable_message_is_named(start, signups, worker_script):

@@ -100,7 +100,6 @@ def test_a_topic_that_is_deleted_under_the_producer(start, strict):
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(reason="kafka-python 2.3 sometimes forgets to join (KAFKA-9815)")
 @on_a_strict_broker
 def test_a_topic_that_comes_and_goes_is_waited_for(start, strict, worker_script):
     worker = start(worker_script, *quick(worker_script), signups=strict)

@@ -3,7 +3,9 @@
 import signal
 
 import pytest
+from broker import Broker
 from churn import replace_all
+from network import SlowNetwork
 from script import (
     BATCH,
     PRODUCER,
@@ -13,6 +15,7 @@ from script import (
     users,
     wait_until,
 )
+from signups import SignUps
 
 two_partitions = pytest.mark.parametrize(
     "signups", [2], indirect=True, ids=["two partitions"]
@@ -164,18 +167,32 @@ def test_a_second_worker_of_one_partition_says_that_it_waits(start, signups):
     assert_each_once(users(0, 1), *pair)
 
 
-def test_added_partitions_are_read_by_a_worker_that_is_started_again(
-    start, signups, worker_script
-):
-    """kafka-python 2.3 may forget them in a running worker, so restart it."""
-    first = start(worker_script, *quick(worker_script))
-    signups.wait_for_members(1)
-    signups.add_partitions(3)
-    first.stop()
-    second = start(worker_script, *quick(worker_script))
-    for partition in range(3):
-        signups.publish(*users(partition), partition=partition)
-    second.wait_for("partitions: [0, 1, 2]")
-    wait_until(lambda: signups.lag() == 0, "the new partitions' users", seconds=30)
-    second.stop()
-    assert_each_once(users(0, 1, 2), first, second)
+@pytest.fixture(params=[0, 0.1], ids=["a broker nearby", "a broker far away"])
+def distant(of_ours, tmp_path, request):
+    """The topic and the group of this test, on a broker behind a network."""
+    broker = Broker(tmp_path)
+    network = SlowNetwork(broker.port, request.param)
+    address = f"localhost:{network.port}"
+    broker.properties["advertised.listeners"] = f"PLAINTEXT://{address}"
+    broker.start()
+    signups = SignUps(address)
+    yield signups
+    signups.close()
+    broker.kill()
+    network.close()
+
+
+def test_added_partitions_are_read_by_workers_that_run(start, distant, worker_script):
+    """kafka-python 2.3 could forget to join the group, above all far away."""
+    workers = [start(worker_script, *quick(worker_script), signups=distant)]
+    distant.wait_for_members(1)
+    for total in (3, 6):
+        distant.add_partitions(total)
+        for partition in range(total):
+            distant.publish(*users(10 * total + partition), partition=partition)
+        wait_until(lambda: distant.lag() == 0, "the new partitions' users", seconds=30)
+        workers.append(start(worker_script, *quick(worker_script), signups=distant))
+        distant.wait_for_members(len(workers))
+    for worker in workers:
+        worker.stop()
+    assert_each_once(users(30, 31, 32, *range(60, 66)), *workers)
