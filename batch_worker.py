@@ -56,21 +56,22 @@ class Consumer(threading.Thread, ConsumerRebalanceListener):
         try:
             while not is_shutting_down:
                 with client_lock:
-                    self.receive()
-                time.sleep(0.001)
+                    if not is_full.is_set():
+                        self.receive()
+                time.sleep(0.0001)
         except Exception as error:
             self.error = error
 
     def receive(self):
         room = self.limit - sum(map(len, emails.queue))
-        if room == 0:
-            is_full.set()
-            return
         for partition, messages in self.consumer.poll(200, room).items():
             line = "received a message, inserting into a queue buffer"
             say("\n".join([line] * len(messages)))
             emails.put([email for email in map(decode, messages) if email])
             offsets[partition] = OffsetAndMetadata(messages[-1].offset + 1, "", -1)
+            room -= len(messages)
+        if room == 0:
+            is_full.set()
 
     def on_partitions_revoked(self, revoked):
         if users := drain():
@@ -87,7 +88,7 @@ class Consumer(threading.Thread, ConsumerRebalanceListener):
 
 
 def drain():
-    """Empty the buffer, and return its users."""
+    """Empty the buffer into a list."""
     is_full.clear()
     return [email for _ in range(emails.qsize()) for email in emails.get()]
 
@@ -129,7 +130,7 @@ def commit(consumer):
 
 
 def decode(message):
-    """Return the email in a message, or warn and return None."""
+    """Return the email in a message, or None."""
     with contextlib.suppress(UnicodeDecodeError):
         if message.value:
             return message.value.decode()
@@ -184,9 +185,8 @@ def main():
     seconds = args.work_seconds, args.interval
     if args.max_batch_size < 1 or not all(0 <= s <= 86_400 for s in seconds):
         parser.error("--work-seconds, --interval: 0 to 86400; --max-batch-size: over 0")
-    for name in ["SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"]:
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), shut_down)
+    for name in "SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK":
+        signal.signal(getattr(signal, name, signal.SIGINT), shut_down)
     atexit.register(vars(sys).update, stdout=None, stderr=None)  # else 120
     logging.basicConfig()
     logging.getLogger().handlers[0].addFilter(once_a_minute)
@@ -197,7 +197,7 @@ def main():
         thread = connect(args.topic, args.group, args.max_batch_size)
     except Exception as error:
         causes = [r.getMessage() for r in shown.values() if r.name == "kafka.conn"]
-        problem = f"cannot read from {SERVERS}: {(causes or [repr(error)])[0]}"
+        problem = f"cannot read from {SERVERS}: {[*causes, repr(error)][0]}"
         sys.exit(0 if is_shutting_down else f"error: {problem}")
     say(f"waiting for messages in {args.topic} as {args.group}: press Ctrl+C to stop")
     thread.start()

@@ -83,9 +83,8 @@ def main():
     args = parser.parse_args()
     if args.count < 0 or args.partitions < 1 or not 0 <= args.delay <= 86_400:
         parser.error("--count: from 0, --delay: 0 to 86400, --partitions: from 1")
-    for name in ["SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"]:
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), shut_down)
+    for name in "SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK":
+        signal.signal(getattr(signal, name, signal.SIGINT), shut_down)
     atexit.register(vars(sys).update, stdout=None, stderr=None)  # else 120
     logging.basicConfig()
     logging.getLogger().handlers[0].addFilter(once_a_minute)
@@ -101,7 +100,7 @@ def main():
         producer = KafkaProducer(**CLUSTER, acks="all", enable_idempotence=True)
     except Exception as error:
         causes = [r.getMessage() for r in shown.values() if r.name == "kafka.conn"]
-        problem = f"cannot publish to {SERVERS}: {(causes or [repr(error)])[0]}"
+        problem = f"cannot publish to {SERVERS}: {[*causes, repr(error)][0]}"
         sys.exit(0 if is_shutting_down else f"error: {problem}")
     publish(producer, args.topic, args.count, args.delay)
 

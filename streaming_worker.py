@@ -140,9 +140,8 @@ def main():
     args = parser.parse_args()
     if not 0 <= args.work_seconds <= 86_400:
         parser.error("--work-seconds takes a number from 0 to 86400")
-    for name in ["SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"]:
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), shut_down)
+    for name in "SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK":
+        signal.signal(getattr(signal, name, signal.SIGINT), shut_down)
     atexit.register(vars(sys).update, stdout=None, stderr=None)  # else 120
     logging.basicConfig()
     logging.getLogger().handlers[0].addFilter(once_a_minute)
@@ -153,7 +152,7 @@ def main():
         consumer = connect(args.topic, args.group)
     except Exception as error:
         causes = [r.getMessage() for r in shown.values() if r.name == "kafka.conn"]
-        problem = f"cannot read from {SERVERS}: {(causes or [repr(error)])[0]}"
+        problem = f"cannot read from {SERVERS}: {[*causes, repr(error)][0]}"
         sys.exit(0 if is_shutting_down else f"error: {problem}")
     say(f"waiting for messages in {args.topic} as {args.group}: press Ctrl+C to stop")
     try:
