@@ -67,6 +67,7 @@ def commit(consumer):
         except errors.KafkaError as error:
             problem = f"not committed, will be handled again: {offsets}"
             if is_shutting_down:
+                offsets.clear()  # one try is enough
                 sys.exit(f"error: {problem}")
             if not isinstance(error, errors.KafkaTimeoutError):  # refused
                 logging.warning(problem)
