@@ -23,7 +23,7 @@ CLUSTER = {v[6:].lower(): os.getenv(v) for v in VARIABLES.split() if os.getenv(v
 SERVERS = CLUSTER.setdefault("bootstrap_servers", "localhost:9092")
 CLUSTER.update(api_version_auto_timeout_ms=5_000, reconnect_backoff_max_ms=200)
 is_shutting_down = False
-emails = Queue()  # the buffer: lists of users
+emails = Queue()  # lists of users
 offsets = {}  # to commit
 is_full = threading.Event()
 client_lock = threading.Lock()
@@ -110,7 +110,7 @@ def consume(thread, interval, work_seconds):
             why = "the buffer is full" if is_full.is_set() else f"every {interval:g} s"
             flush(thread.consumer, why, work_seconds)
             next_flush = time.monotonic() + interval
-    thread.join()  # the last flush comes after the last poll
+    thread.join()  # after the last poll, the last flush
     flush(thread.consumer, "shutting down", work_seconds)
 
 
@@ -122,9 +122,9 @@ def commit(consumer):
             offsets.clear()
         except errors.KafkaError as error:
             problem = f"not committed, will be handled again: {offsets}"
-            if is_shutting_down:
+            if is_shutting_down or isinstance(error, errors.AuthorizationError):
                 sys.exit(f"error: {problem}")
-            if not isinstance(error, errors.KafkaTimeoutError):  # refused
+            if not isinstance(error, errors.KafkaTimeoutError):
                 logging.warning(problem)
                 offsets.clear()
 
@@ -155,7 +155,7 @@ def once_a_minute(record):
 
 
 def connect(topic, group, limit):
-    """Return a thread that consumes the topic."""
+    """Return a consumer thread."""
     consumer = KafkaConsumer(
         **CLUSTER,
         group_id=group,

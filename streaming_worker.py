@@ -66,10 +66,10 @@ def commit(consumer):
             offsets.clear()
         except errors.KafkaError as error:
             problem = f"not committed, will be handled again: {offsets}"
-            if is_shutting_down:
+            if is_shutting_down or isinstance(error, errors.AuthorizationError):
                 offsets.clear()  # one try is enough
                 sys.exit(f"error: {problem}")
-            if not isinstance(error, errors.KafkaTimeoutError):  # refused
+            if not isinstance(error, errors.KafkaTimeoutError):
                 logging.warning(problem)
                 offsets.clear()
 
@@ -91,7 +91,7 @@ class Rebalance(ConsumerRebalanceListener):
 
 
 def decode(value):
-    """Return the email in a message, or None if it is no text."""
+    """Return the email in a message, or None."""
     with contextlib.suppress(AttributeError, UnicodeDecodeError):
         return value.decode()
 
@@ -140,7 +140,7 @@ def main():
     parser.add_argument("--work-seconds", type=float, default=0.5)
     args = parser.parse_args()
     if not 0 <= args.work_seconds <= 86_400:
-        parser.error("--work-seconds takes a number from 0 to 86400")
+        parser.error("--work-seconds: 0 to 86400")
     for name in "SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK":
         signal.signal(getattr(signal, name, signal.SIGINT), shut_down)
     atexit.register(vars(sys).update, stdout=None, stderr=None)  # else 120

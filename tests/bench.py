@@ -25,7 +25,7 @@ from broker import VERSION, Broker
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path += [str(HERE / "support"), str(HERE / "bench")]
-from measure import SCRIPTS, Bench, recover, report  # noqa: E402
+from measure import SCRIPTS, Bench, report  # noqa: E402
 
 KIT, BARE = "this kit", "kafka-python"
 PEERS = {  # the name of each client, and of its package
@@ -124,11 +124,6 @@ def run(bench, checkouts, peers):
         seconds = bench.stops(client, job)
         rows.append([f"{names[client]}, {SCRIPTS[job]}", *milliseconds(seconds)])
     table("20 stops while idle, ms", ["", "median", "worst"], rows)
-
-    seconds = recover(everybody, checkouts, bench.is_quick)
-    rows = [[names[c], len(own), *milliseconds(own)] for c, own in seconds.items()]
-    title = "From the return of the broker to the next message, ms"
-    table(title, ["streaming", "outages survived", "median", "worst"], rows)
 
 
 def main():

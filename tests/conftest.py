@@ -13,11 +13,9 @@ import pytest
 pytest.register_assert_rewrite("script", "signups")  # to show what they compare
 
 from broker import Broker, free_port  # noqa: E402
-from script import BATCH, PRODUCER, SCRIPTS, STREAMING, WORKERS, Script  # noqa: E402
+from script import PRODUCER, SCRIPTS, WORKERS, Script, quick  # noqa: E402
 from secure import SecureBroker  # noqa: E402
 from signups import SignUps  # noqa: E402
-
-IDS = {PRODUCER: "producer", STREAMING: "streaming", BATCH: "batch"}
 
 for name in ("SIGINT", "SIGHUP", "SIGQUIT"):  # ignored under nohup and `&`
     if hasattr(signal, name):
@@ -52,24 +50,24 @@ def pytest_configure(config):
     """Start the broker in the process that the xdist workers have in common."""
     if hasattr(config, "workerinput") or config.option.collectonly:
         return
-    config.bootstrap = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
-    if not config.bootstrap:
+    config.shared = {"bootstrap": os.environ.get("KAFKA_BOOTSTRAP_SERVERS")}
+    if not config.shared["bootstrap"]:
         config.data = tempfile.mkdtemp(prefix="kafka-tests-")
         config.broker = SecureBroker(config.data)
         config.broker.start()
-        config.bootstrap = config.broker.address
-        config.secured = config.broker.environment
-        signups = SignUps(config.bootstrap)
+        config.shared = {
+            "bootstrap": config.broker.address,
+            "secured": config.broker.environment,
+            "mutual": config.broker.mutual_environment,
+        }
+        signups = SignUps(config.broker.address)
         signups.commit(0)  # so that the broker has a coordinator before the first test
         signups.close()
-        config.mutual = config.broker.mutual_environment
 
 
 def pytest_configure_node(node):
     """Tell an xdist worker where that broker is."""
-    node.workerinput["bootstrap"] = node.config.bootstrap
-    for name in ("secured", "mutual"):
-        node.workerinput[name] = getattr(node.config, name, None)
+    node.workerinput["shared"] = node.config.shared
 
 
 def pytest_unconfigure(config):
@@ -79,29 +77,30 @@ def pytest_unconfigure(config):
         shutil.rmtree(config.data)
 
 
-def told(request, name):
-    """Return what pytest_configure found out, also in an xdist worker."""
-    config = request.config
-    return getattr(config, "workerinput", vars(config)).get(name)
+@pytest.fixture(scope="session")
+def shared(request):
+    """What pytest_configure found out, also in an xdist worker."""
+    return getattr(request.config, "workerinput", vars(request.config))["shared"]
 
 
 @pytest.fixture(scope="session")
-def bootstrap(request):
+def bootstrap(shared):
     """The address of the broker that the tests share."""
-    return told(request, "bootstrap")
+    return shared["bootstrap"]
 
 
 @pytest.fixture(scope="session")
-def secured(request):
+def secured(shared):
     """The environment that leads to that broker's SASL_SSL listener, as alice."""
-    found = told(request, "secured")
-    return found or pytest.skip("KAFKA_BOOTSTRAP_SERVERS names a broker without users")
+    if "secured" not in shared:
+        pytest.skip("KAFKA_BOOTSTRAP_SERVERS names a broker without users")
+    return shared["secured"]
 
 
 @pytest.fixture(scope="session")
-def mutual(request, secured):
+def mutual(shared, secured):
     """The environment that leads to its listener for mutual TLS, as alice."""
-    return told(request, "mutual")
+    return shared["mutual"]
 
 
 @pytest.fixture
@@ -137,13 +136,21 @@ def own_broker(of_ours, tmp_path, request):
     broker.kill()
 
 
-@pytest.fixture(params=WORKERS, ids=IDS.get)
+@pytest.fixture
+def own_signups(own_broker, request):
+    """The topic and the group of this test on that broker."""
+    signups = SignUps(own_broker.address, getattr(request, "param", 1))
+    yield signups
+    signups.close()
+
+
+@pytest.fixture(params=WORKERS)
 def worker_script(request):
     """The test runs once for each worker."""
     return request.param
 
 
-@pytest.fixture(params=SCRIPTS, ids=IDS.get)
+@pytest.fixture(params=SCRIPTS)
 def any_script(request):
     """The test runs once for each script."""
     return request.param
@@ -154,18 +161,32 @@ def start(request):
     """Start a script on the topic of this test. In the end, kill what still runs."""
     scripts = []
 
-    def start(script, *flags, signups=None, altered=None, env=(), **options):
+    def start(script, *flags, signups=None, **options):
         signups = signups or request.getfixturevalue("signups")
         place = ["--topic", signups.topic]
         if script != PRODUCER:
             place += ["--group", signups.group]
         options = {"bootstrap": signups.bootstrap, **options}
-        scripts.append(
-            Script(script, *place, *flags, altered=altered, env=env, **options)
-        )
+        scripts.append(Script(script, *place, *flags, **options))
         return scripts[-1]
 
     yield start
     for script in scripts:
         script.kill()
         print(script)  # pytest shows it if the test failed
+
+
+@pytest.fixture
+def complete(start, signups):
+    """Run a script until everybody is published, or handled. Return it."""
+
+    def complete(name, **options):
+        script = start(name, *quick(name), **options)
+        if name == PRODUCER:
+            assert script.ended() == 0, script
+        else:
+            signups.wait_until_done()
+            script.stop()
+        return script
+
+    return complete

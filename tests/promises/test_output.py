@@ -4,7 +4,7 @@ import os
 import pathlib
 
 import pytest
-from script import BATCH, PRODUCER, quick, users
+from script import PRODUCER, pace, quick, users
 
 pty = pytest.importorskip("pty", reason="needs a system that has terminals")
 FULL_DISK = pathlib.Path("/dev/full")
@@ -18,32 +18,19 @@ HOSTILE = "eve@gmail.com\x1b[2J\x07\r\nfinished processing message \u202e\u00fc"
 each_stream = pytest.mark.parametrize("streams", STREAMS.values(), ids=STREAMS)
 
 
-def check_worker(start, signups, script, **streams):
-    """Check that a worker with these streams handles everybody, and stops on a signal.
-
-    The broker is asked: the lines that a script prints are lost here.
-    """
+def check(start, signups, script, **streams):
+    """Check that everybody is published, or handled, although lines are lost."""
+    if script == PRODUCER:
+        producer = start(PRODUCER, "--delay", 0.01, **streams)
+        assert producer.ended() == 0, producer
+        assert signups.log() == users(*range(10))
+        return
     signups.publish(*users(0), b"\xff", *users(1))
     worker = start(script, *quick(script), **streams)
     signups.wait_until_done()
     signups.publish(*users(2))
     signups.wait_until_done()
     worker.stop()
-    return worker
-
-
-def check_producer(start, signups, **streams):
-    """Check that a producer with these streams publishes everybody."""
-    producer = start(PRODUCER, "--delay", 0.01, **streams)
-    assert producer.ended() == 0, producer
-    assert signups.log() == users(*range(10))
-
-
-def check(start, signups, script, **streams):
-    if script == PRODUCER:
-        check_producer(start, signups, **streams)
-    else:
-        check_worker(start, signups, script, **streams)
 
 
 @pytest.mark.skipif(not FULL_DISK.exists(), reason="needs /dev/full")
@@ -67,22 +54,6 @@ def test_a_stream_that_the_shell_has_closed(start, signups, any_script, streams)
     """As after `python worker.py >&-`."""
     numbers = [("stdout", "stderr").index(stream) + 1 for stream in streams]
     check(start, signups, any_script, preexec_fn=lambda: [*map(os.close, numbers)])
-
-
-def test_a_pipe_that_is_closed_in_the_middle(start, signups, worker_script):
-    """As in `python worker.py | head -3`: nobody is lost or emailed twice."""
-    signups.publish(*users(*range(100)))
-    reading_end, writing_end = os.pipe()
-    flags = [*quick(worker_script), "--work-seconds", 0.01]
-    if worker_script == BATCH:
-        flags += ["--max-batch-size", 10]
-    worker = start(worker_script, *flags, stdout=writing_end)
-    os.close(writing_end)
-    with open(reading_end) as reader:
-        for _ in range(10):
-            reader.readline()
-    signups.wait_until_done()
-    worker.stop()
 
 
 def test_a_pipe_that_nobody_reads(start, signups, worker_script):
@@ -119,35 +90,26 @@ def test_a_terminal_that_goes_away(start, signups, any_script):
         script.stop()
 
 
-def test_content_is_shown_and_not_obeyed(start, signups, worker_script):
+def test_content_is_shown_and_not_obeyed(signups, complete, worker_script):
     signups.publish(HOSTILE)
-    env = {"PYTHONIOENCODING": "ascii"}
-    worker = start(worker_script, *quick(worker_script), env=env)
-    signups.wait_until_done()
-    worker.stop()
+    worker = complete(worker_script, env={"PYTHONIOENCODING": "ascii"})
     output = "".join(worker.out)
     assert output.isascii() and output.replace("\n", "").isprintable()
     assert len([line for line in worker.out if line.startswith("finished")]) == 1
     assert worker.count("eve@gmail.com") == 2 and "202e" in output
 
 
-def test_a_window_that_can_only_write(start, signups, any_script):
+def test_a_window_that_can_only_write(complete, signups, any_script):
     """As in IDLE and in notebooks."""
     signups.publish(*users(0))
-    flags = quick(any_script)
-    script = start(any_script, *flags, altered="prints_into_idle")
-    if any_script == PRODUCER:
-        assert script.ended() == 0, script
-        assert script.published == users(*range(10))
-    else:
-        signups.wait_until_done()
-        script.stop()
-        assert script.finished == users(0)
+    script = complete(any_script, altered="prints_into_idle")
+    count = 10 if any_script == PRODUCER else 1
+    assert script.published + script.finished == users(*range(count))
 
 
 def test_lines_appear_as_they_happen(start, signups, worker_script):
     """Also in a pipe: a line is there before the work goes on."""
     signups.publish(*users(0))
-    worker = start(worker_script, "--work-seconds", 3, *quick(worker_script)[2:])
+    worker = start(worker_script, *pace(worker_script, 3))
     worker.wait_for("sending email")
     assert worker.count("updating") == 0

@@ -4,7 +4,6 @@ import time
 
 import pytest
 from script import PRODUCER, STOPS, quick, users, wait_until
-from signups import SignUps
 
 
 @pytest.mark.parametrize("signups", [0], indirect=True, ids=["no topic yet"])
@@ -29,7 +28,7 @@ def test_what_it_says_at_full_speed_is_in_the_log(start, signups):
 def test_after_a_signal_it_delivers_what_was_sent(start, signups, number, delay):
     producer = start(PRODUCER, "--count", 200_000, "--delay", delay)
     producer.wait_for("Published message", times=5)
-    assert producer.send(number, number).ended() == 0
+    producer.stop(number, number)
     said = producer.published
     assert said == signups.log() == users(*range(len(said)))
     assert producer.out[-1].startswith(f"Published {len(said)} of 200000 messages")
@@ -38,7 +37,7 @@ def test_after_a_signal_it_delivers_what_was_sent(start, signups, number, delay)
 def test_a_signal_ends_a_long_delay(start, signups):
     producer = start(PRODUCER, "--delay", 600)
     producer.wait_for("Published message")
-    assert producer.send(STOPS[0]).ended(seconds=10) == 0
+    producer.stop(seconds=10)
     assert producer.published == signups.log() == users(0)
 
 
@@ -58,10 +57,9 @@ def test_producers_that_start_at_once_use_one_topic(start, signups):
     assert signups.log() == users(0, 0, 0, 0)
 
 
-def test_published_is_said_once_the_broker_has_it(start, own_broker):
+def test_published_is_said_once_the_broker_has_it(start, own_broker, own_signups):
     """A broker that hangs, and dies, has what was called published until then."""
-    signups = SignUps(own_broker.address)
-    producer = start(PRODUCER, "--count", 9_999, "--delay", 0.02, signups=signups)
+    producer = start(PRODUCER, "--count", 9_999, "--delay", 0.02, signups=own_signups)
     producer.wait_for("Published message", times=20)
     own_broker.freeze()
     is_silent = lambda: time.monotonic() - producer.timeline[-1][0] > 2  # noqa: E731
@@ -69,31 +67,25 @@ def test_published_is_said_once_the_broker_has_it(start, own_broker):
     producer.kill()
     own_broker.kill()
     own_broker.start()
-    assert producer.published == signups.log()[: len(producer.published)]
-    signups.close()
-
-
-@pytest.fixture
-def strict(own_broker):
-    """The topic and the group of this test, on a broker that creates no topic."""
-    signups = SignUps(own_broker.address, partitions=0)
-    yield signups
-    signups.close()
+    assert producer.published == own_signups.log()[: len(producer.published)]
 
 
 on_a_strict_broker = pytest.mark.parametrize(
-    "own_broker", [{"auto.create.topics.enable": "false"}], indirect=True, ids=[""]
+    ("own_broker", "own_signups"),
+    [({"auto.create.topics.enable": "false"}, 0)],
+    indirect=True,
+    ids=["a broker that creates no topic"],
 )
 
 
 @pytest.mark.slow
 @on_a_strict_broker
-def test_a_topic_that_is_deleted_under_the_producer(start, strict):
+def test_a_topic_that_is_deleted_under_the_producer(start, own_signups):
     """It ends, and names whoever may not be in the log."""
-    producer = start(PRODUCER, "--count", 1_000, "--delay", 0.05, signups=strict)
+    producer = start(PRODUCER, "--count", 1_000, "--delay", 0.05, signups=own_signups)
     producer.wait_for("Published message", times=2)
-    strict.delete()
-    assert producer.ended(seconds=90) == 1
+    own_signups.delete()
+    producer.failed(seconds=90)
     everybody = [*producer.published, *producer.unacknowledged]
     assert sorted(everybody) == sorted(users(*range(len(everybody))))
     assert producer.unacknowledged
@@ -101,14 +93,14 @@ def test_a_topic_that_is_deleted_under_the_producer(start, strict):
 
 @pytest.mark.slow
 @on_a_strict_broker
-def test_a_topic_that_comes_and_goes_is_waited_for(start, strict, worker_script):
-    worker = start(worker_script, *quick(worker_script), signups=strict)
+def test_a_topic_that_comes_and_goes_is_waited_for(start, own_signups, worker_script):
+    worker = start(worker_script, *quick(worker_script), signups=own_signups)
     worker.wait_for("waiting for messages")
     for number in range(2):
-        strict.create()
-        strict.publish(*users(number))
+        own_signups.create()
+        own_signups.publish(*users(number))
         worker.wait_for("finished processing", times=number + 1)
-        strict.wait_until_done()
-        strict.delete()
+        own_signups.wait_until_done()
+        own_signups.delete()
     worker.stop()
     assert worker.finished == users(0, 1)

@@ -13,6 +13,7 @@ from script import (
     ROOT,
     STREAMING,
     assert_each_once,
+    pace,
     quick,
     users,
     wait_until,
@@ -83,8 +84,7 @@ def test_a_rebalance_waits_for_the_work_in_hand(start, signups, worker_script):
     """The user in hand is finished and committed before a partition is given away."""
     for number in range(4):
         signups.publish(*users(number), partition=number % 2)
-    flags = ["--interval", 0.2] if worker_script == BATCH else []
-    busy = start(worker_script, "--work-seconds", 1.5, *flags)
+    busy = start(worker_script, *pace(worker_script, 1.5))
     busy.wait_for("sending email")
     newcomer = start(worker_script, *quick(worker_script))
     wait_until(lambda: not signups.members(), "a rebalance that is under way")

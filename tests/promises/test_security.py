@@ -18,7 +18,9 @@ from script import (
     BATCH,
     PRODUCER,
     SCRIPTS,
+    STREAMING,
     assert_each_once,
+    pace,
     quick,
     users,
 )
@@ -27,6 +29,7 @@ from secure import PASSWORD
 GIVE_UP = 15  # seconds that a script may take to report a refused connection
 WRONG = PASSWORD.replace("s3cr3t", "gu3ss3d")
 PLAIN_PORT, NUMBER = "the open listener", "the listener, by its number"
+KEY, STRANGERS_KEY = "client-key.pem", "stranger-key.pem"
 SCRAM = {"SASL_MECHANISM": "SCRAM-SHA-256"}
 REFUSED = {  # what the output must name: what is wrong, the variables that differ
     "Authentication failed": {
@@ -58,21 +61,21 @@ REFUSED = {  # what the output must name: what is wrong, the variables that diff
         "a protocol that does not exist": {"SECURITY_PROTOCOL": "SASL_TLS"},
         "a protocol in small letters": {"SECURITY_PROTOCOL": "sasl_ssl"},
     },
+    "": {  # by mutual TLS
+        "no client certificate": {"SSL_CERTFILE": "", "SSL_KEYFILE": ""},
+        "no such certificate": {"SSL_CERTFILE": "no.pem", "SSL_KEYFILE": KEY},
+        "the key of another one": {"SSL_KEYFILE": STRANGERS_KEY},
+        "a client of another CA": {
+            "SSL_CERTFILE": "stranger.pem",
+            "SSL_KEYFILE": STRANGERS_KEY,
+        },
+    },
 }
 CASES = [
     pytest.param(cause, differs, id=what)
     for cause, cases in REFUSED.items()
     for what, differs in cases.items()
 ]
-NO_CLIENT = {
-    "no client certificate": {"SSL_CERTFILE": "", "SSL_KEYFILE": ""},
-    "a client certificate that does not exist": {"SSL_CERTFILE": "no-client.pem"},
-    "the key of another certificate": {"SSL_KEYFILE": "stranger-key.pem"},
-    "a client certificate of another CA": {
-        "SSL_CERTFILE": "stranger.pem",
-        "SSL_KEYFILE": "stranger-key.pem",
-    },
-}
 
 
 def change(environment, differs):
@@ -102,23 +105,12 @@ def assert_password_is_kept(script, password=PASSWORD):
     assert [form for form in forms(password) if form in printed] == []
 
 
-def assert_each_is_refused(start, environment, cause=""):
-    """Start all three scripts. Each must say why it fails, and end soon."""
-    started_at = time.monotonic()
-    for script in [start(name, *few(name), env=environment) for name in SCRIPTS]:
-        assert script.ended() == 1
-        assert time.monotonic() - started_at < GIVE_UP
-        assert script.err[-1].startswith("error: "), script
-        assert environment["KAFKA_BOOTSTRAP_SERVERS"] in script.err[-1]
-        printed = "".join(script.err)
-        assert re.search(cause, printed, re.IGNORECASE) and "Traceback" not in printed
-        alike = [re.sub(r"\d+", "", line) for line in script.err]
-        assert len(alike) == len({*alike}), f"said twice\n{script}"
-        password = environment.get("KAFKA_SASL_PLAIN_PASSWORD") or PASSWORD
-        assert_password_is_kept(script, password)
-
-
-def assert_it_takes_no_more(start, signups, environment, worker_script):
+@pytest.mark.parametrize("how", ["PLAIN", "SCRAM-SHA-256", "mutual TLS"])
+def test_a_log_in_takes_the_environment_only(
+    start, signups, secured, mutual, worker_script, how
+):
+    password = {**secured, "KAFKA_SASL_MECHANISM": how}
+    environment = mutual if how == "mutual TLS" else password
     worker = start(worker_script, *few(worker_script), env=environment)
     producer = start(PRODUCER, *few(PRODUCER), env=environment)
     assert producer.ended() == 0
@@ -130,34 +122,23 @@ def assert_it_takes_no_more(start, signups, environment, worker_script):
         assert_password_is_kept(ended)
 
 
-@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-256"])
-def test_a_password_takes_the_environment_only(
-    start, signups, secured, worker_script, mechanism
-):
-    environment = {**secured, "KAFKA_SASL_MECHANISM": mechanism}
-    assert_it_takes_no_more(start, signups, environment, worker_script)
-
-
-def test_mutual_tls_takes_the_environment_only(start, signups, mutual, worker_script):
-    assert_it_takes_no_more(start, signups, mutual, worker_script)
-
-
 @pytest.mark.parametrize(("cause", "differs"), CASES)
 def test_a_refused_connection_ends_the_script(
-    start, signups, secured, bootstrap, cause, differs
+    start, signups, secured, mutual, bootstrap, cause, differs
 ):
+    """Each of the scripts says why it fails, says nothing twice, and ends soon."""
     signups.publish(*users(0))
     port = secured["KAFKA_BOOTSTRAP_SERVERS"].rpartition(":")[2]
     addresses = {PLAIN_PORT: bootstrap, NUMBER: f"127.0.0.1:{port}"}
     differs = {name: addresses.get(value, value) for name, value in differs.items()}
-    assert_each_is_refused(start, change(secured, differs), cause)
-    assert signups.log() == users(0) and signups.committed() == 0
-
-
-@pytest.mark.parametrize("differs", NO_CLIENT.values(), ids=NO_CLIENT)
-def test_a_refused_client_certificate_ends_the_script(start, signups, mutual, differs):
-    signups.publish(*users(0))
-    assert_each_is_refused(start, change(mutual, differs))
+    environment = change(mutual if "SSL_KEYFILE" in differs else secured, differs)
+    started_at = time.monotonic()
+    for script in [start(name, *few(name), env=environment) for name in SCRIPTS]:
+        script.failed(environment["KAFKA_BOOTSTRAP_SERVERS"])
+        assert time.monotonic() - started_at < GIVE_UP
+        assert re.search(cause, "".join(script.err), re.IGNORECASE)
+        assert script.repeated == [], script
+        assert_password_is_kept(script, differs.get("SASL_PLAIN_PASSWORD") or PASSWORD)
     assert signups.log() == users(0) and signups.committed() == 0
 
 
@@ -182,54 +163,46 @@ def test_the_password_is_in_no_log(
     assert_password_is_kept(script, password)
 
 
-@pytest.mark.parametrize("user", ["topicless", "groupless"])
-def test_a_worker_without_a_right_ends(start, signups, secured, worker_script, user):
+LACKING = {  # users who lack a right that the script needs
+    PRODUCER: ["topicless", "reader"],
+    STREAMING: ["topicless", "groupless"],
+    BATCH: ["topicless", "groupless"],
+}
+
+
+@pytest.mark.parametrize(
+    ("script", "user"),
+    [(script, user) for script in SCRIPTS for user in LACKING[script]],
+)
+def test_a_script_whose_user_lacks_a_right_ends(start, signups, secured, script, user):
     signups.publish(*users(0))
     environment = {**secured, "KAFKA_SASL_PLAIN_USERNAME": user}
-    worker = start(worker_script, *few(worker_script), env=environment)
-    assert worker.ended(GIVE_UP) == 1
-    assert worker.err[-1].startswith("error: ")
-    assert "AuthorizationFailed" in "".join(worker.err)
-    assert worker.begun == [] and signups.committed() == 0
+    refused = start(script, *few(script), env=environment)
+    refused.failed(seconds=GIVE_UP)
+    assert "AuthorizationFailed" in "".join(refused.err)
+    assert refused.begun == refused.published == []
+    assert signups.log() == users(0) and signups.committed() == 0
 
 
 @pytest.mark.parametrize("kind", ["topic", "group"])
 def test_a_worker_that_lost_a_right_is_started_again(
-    start, signups, secured, worker_script, kind
+    start, signups, complete, secured, worker_script, kind
 ):
     """It ends with status 1. The next one goes on at the committed offset."""
     place = [ResourceType[kind.upper()], getattr(signups, kind)]
     place += [ResourcePatternType.LITERAL, "User:alice", "*", AclOperation.READ]
     signups.publish(*users(*range(5)))
-    flags = [
-        "--work-seconds",
-        0.5,
-        *(["--interval", 0.5] if worker_script == BATCH else []),
-    ]
-    first = start(worker_script, *flags, env=secured)
+    first = start(worker_script, *pace(worker_script, 0.5), env=secured)
     first.wait_for("sending email")
     signups.ask("create_acls", [AclBinding(*place, AclPermissionType.DENY)])
-    assert first.ended() == 1
-    assert first.err[-1].startswith("error: ")
+    first.failed()
     assert re.search("authoriz", "".join(first.err), re.IGNORECASE)
     handled = signups.committed()
 
     signups.ask("delete_acls", [AclBindingFilter(*place, AclPermissionType.DENY)])
-    second = start(worker_script, *few(worker_script), env=secured)
-    signups.wait_until_done()
-    second.stop()
+    second = complete(worker_script, env=secured)
     assert {*first.finished} >= {*users(*range(handled))}
     assert second.begun == users(*range(handled, 5))
-
-
-@pytest.mark.parametrize("user", ["reader", "topicless"])
-def test_a_producer_that_may_not_write_ends(start, signups, secured, user):
-    environment = {**secured, "KAFKA_SASL_PLAIN_USERNAME": user}
-    producer = start(PRODUCER, "--count", 2, env=environment)
-    assert producer.ended(GIVE_UP) == 1
-    assert producer.err[-1].startswith("error: ")
-    assert "AuthorizationFailed" in "".join(producer.err)
-    assert producer.published == [] and signups.log() == []
 
 
 def test_a_producer_that_may_only_write_uses_the_topic(start, signups, secured):
@@ -243,6 +216,5 @@ def test_a_producer_that_may_only_write_uses_the_topic(start, signups, secured):
 def test_a_producer_that_may_not_create_the_topic_ends(start, signups, secured):
     environment = {**secured, "KAFKA_SASL_PLAIN_USERNAME": "writer"}
     producer = start(PRODUCER, env=environment)
-    assert producer.ended(GIVE_UP) == 1
-    assert producer.err[-1].startswith("error: ") and signups.topic in producer.err[-1]
+    producer.failed(signups.topic, seconds=GIVE_UP)
     assert "AuthorizationFailed" in "".join(producer.err)

@@ -18,6 +18,7 @@ STREAMING = "streaming_worker.py"
 BATCH = "batch_worker.py"
 WORKERS = [STREAMING, BATCH]
 SCRIPTS = [PRODUCER, STREAMING, BATCH]
+NOT_COMMITTED = "not committed, will be handled again: "
 FAREWELL = "End of the program. I was killed gracefully"
 POSIX = os.name == "posix"
 STOPS = (  # Windows can send only this one to a single process
@@ -42,11 +43,15 @@ def users(*numbers):
     return [f"user{number}@gmail.com" for number in numbers]
 
 
+def pace(script, work_seconds, interval=0.2):
+    """Return flags that make each of the two steps of a worker's work last so long."""
+    flags = ["--work-seconds", work_seconds]
+    return [*flags, "--interval", interval] if script == BATCH else flags
+
+
 def quick(script, interval=0.2):
     """Return flags with which a script does not pretend to work, or to wait."""
-    if script == PRODUCER:
-        return ["--delay", 0]
-    return ["--work-seconds", 0, *(["--interval", interval] if script == BATCH else [])]
+    return ["--delay", 0] if script == PRODUCER else pace(script, 0, interval)
 
 
 class Script:
@@ -98,26 +103,22 @@ class Script:
         """Return how many lines of the standard output contain `text` so far."""
         return count(text, self.out)
 
-    def wait_for(self, text, times=1, seconds=LIMIT):
-        """Wait until so many lines of the standard output contain `text`."""
-        self.wait_in(self.out, text, times, seconds)
-
-    def wait_for_error(self, text, times=1, seconds=LIMIT):
-        """Wait until so many lines of the standard error contain `text`."""
-        self.wait_in(self.err, text, times, seconds)
-
-    def wait_in(self, lines, text, times, seconds):
+    def wait_for(self, text, times=1, seconds=LIMIT, lines=None):
         """Wait for lines with `text`. If the script ends without them, fail at once."""
+        lines = self.out if lines is None else lines
+        what = f"{times}x {text!r} of {self.name}"
 
         def is_seen_or_over():
-            is_over = self.process.poll() is not None
-            if is_over:
+            if is_over := self.process.poll() is not None:
                 self.join()
             return count(text, lines) >= times or is_over
 
-        what = f"{times}x {text!r} of {self.name}"
         wait_until(is_seen_or_over, what, seconds)
         assert count(text, lines) >= times, f"the script ended without {what}\n{self}"
+
+    def wait_for_error(self, text, times=1):
+        """Wait for lines of the standard error."""
+        self.wait_for(text, times, lines=self.err)
 
     def send(self, *signals):
         """Send these signals, one after the other."""
@@ -139,10 +140,17 @@ class Script:
         self.join()
         return status
 
-    def stop(self, number=STOPS[0]):
+    def stop(self, *signals, seconds=LIMIT):
         """Stop the script gracefully: its exit status must be 0."""
-        status = self.send(number).ended()
+        status = self.send(*(signals or STOPS[:1])).ended(seconds)
         assert status == 0, f"exit status {status}\n{self}"
+
+    def failed(self, *words, seconds=LIMIT):
+        """Wait for exit status 1, and a last line `error: ...` with these words."""
+        assert self.ended(seconds) == 1, self
+        assert "Traceback" not in "".join(self.err), self
+        assert self.err[-1].startswith("error: "), self
+        assert [word for word in words if word not in self.err[-1]] == [], self
 
     def kill(self):
         """End the process at once, as `kill -9` and a power cut do."""
@@ -152,7 +160,7 @@ class Script:
     @property
     def begun(self):
         """The users to whom an email was sent, in order."""
-        return self.emails("sending email to")
+        return emails("sending email to", self.out)
 
     @property
     def finished(self):
@@ -168,13 +176,12 @@ class Script:
     @property
     def published(self):
         """The users whom the producer called published, in order."""
-        return self.emails("Published message")
+        return emails("Published message", self.out)
 
     @property
     def unacknowledged(self):
         """The users whom the producer called not acknowledged, in order."""
-        lines = [line for line in self.err if "not acknowledged: " in line]
-        return [email for line in lines for email in parse_emails(line)]
+        return emails("not acknowledged: ", self.err)
 
     @property
     def problems(self):
@@ -182,9 +189,11 @@ class Script:
         words = re.compile("WARNING|ERROR|error:|Traceback")
         return [line for line in self.err if words.search(line)]
 
-    def emails(self, prefix):
-        lines = [line for line in list(self.out) if line.startswith(prefix)]
-        return [email for line in lines for email in parse_emails(line)]
+    @property
+    def repeated(self):
+        """The lines of the standard error that say again what another one said."""
+        kinds = [re.sub(r"<.*?>|\d+", "", line) for line in self.err]
+        return [kind for kind in {*kinds} if kinds.count(kind) > 1]
 
     def __str__(self):
         out = [line.rstrip() for line in self.out[-30:]]
@@ -210,6 +219,12 @@ def environment(bootstrap):
 
 def count(text, lines):
     return sum(text in line for line in list(lines))
+
+
+def emails(text, lines):
+    """Return the emails in the lines that contain `text`."""
+    found = [parse_emails(line) for line in list(lines) if text in line]
+    return [email for line in found for email in line]
 
 
 def parse_emails(line):

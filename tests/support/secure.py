@@ -18,8 +18,7 @@ from confluent_kafka.admin import (
 from cryptography.hazmat.primitives import serialization
 from lag import NAMES
 
-U_UMLAUT = "\N{LATIN SMALL LETTER U WITH DIAERESIS}"
-PASSWORD = 's3cr3t "quoted" \\back%s{0}=' + U_UMLAUT
+PASSWORD = 's3cr3t "quoted" \\back%s{0}=\u00fc'
 RIGHTS = {  # user: what the user may do with any topic, and with any group
     "alice": ("ALL", "ALL"),
     "topicless": (None, "ALL"),
@@ -31,6 +30,13 @@ MODULES = {
     "PLAIN": "plain.PlainLoginModule",
     "SCRAM-SHA-256": "scram.ScramLoginModule",
 }
+
+
+def allow(user, right, resource):
+    """Return the rule that a user may do this with all topics, or all groups."""
+    place = resource, "*", ResourcePatternType.LITERAL
+    whom = f"User:{user}", "*", AclOperation[right], AclPermissionType.ALLOW
+    return AclBinding(*place, *whom)
 
 
 class SecureBroker(Broker):
@@ -47,13 +53,10 @@ class SecureBroker(Broker):
         self.secure_address = f"localhost:{port}"
         self.mutual_address = f"localhost:{mutual_port}"
         self.cafile = self.data / "ca.pem"
-        self.other_cafile = self.data / "other-ca.pem"
-        self.properties["listeners"] += (
-            f",SASL_SSL://127.0.0.1:{port},MUTUAL://127.0.0.1:{mutual_port}"
-        )
-        self.properties["advertised.listeners"] += (
-            f",SASL_SSL://{self.secure_address},MUTUAL://{self.mutual_address}"
-        )
+        hosts = {"listeners": "127.0.0.1", "advertised.listeners": "localhost"}
+        for name, host in hosts.items():
+            more = f",SASL_SSL://{host}:{port},MUTUAL://{host}:{mutual_port}"
+            self.properties[name] += more
         authorizer = "org.apache.kafka.metadata.authorizer.StandardAuthorizer"
         self.properties.update(
             {
@@ -114,25 +117,14 @@ class SecureBroker(Broker):
             for user in RIGHTS
         ]
         rights = [
-            AclBinding(
-                resource,
-                "*",
-                ResourcePatternType.LITERAL,
-                f"User:{user}",
-                "*",
-                AclOperation[right],
-                AclPermissionType.ALLOW,
-            )
+            allow(user, right, resource)
             for user, rights in RIGHTS.items()
             for resource, right in zip([ResourceType.TOPIC, ResourceType.GROUP], rights)
             if right
         ]
-        for answers in (
-            admin.alter_user_scram_credentials(changes),
-            admin.create_acls(rights),
-        ):
-            for answer in answers.values():
-                answer.result()
+        users_known = admin.alter_user_scram_credentials(changes).values()
+        for answer in [*users_known, *admin.create_acls(rights).values()]:
+            answer.result()
         for environment in (self.environment, self.mutual_environment):
             settings = {NAMES[n]: v for n, v in environment.items() if n in NAMES}
             address = environment["KAFKA_BOOTSTRAP_SERVERS"]
@@ -147,7 +139,7 @@ class SecureBroker(Broker):
         self.data.mkdir(parents=True, exist_ok=True)
         authority, other = trustme.CA(), trustme.CA()
         authority.cert_pem.write_to_path(self.cafile)
-        other.cert_pem.write_to_path(self.other_cafile)
+        other.cert_pem.write_to_path(self.data / "other-ca.pem")
         for signer, name in [(authority, "client"), (other, "stranger")]:
             client = signer.issue_cert("alice@example.org", common_name="alice")
             client.cert_chain_pems[0].write_to_path(self.data / f"{name}.pem")

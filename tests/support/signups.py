@@ -214,23 +214,15 @@ class SignUps:
         watching.result()
         assert set_back == [], "(partition, from, to) of offsets that decreased"
 
-    def describe(self):
-        """Return the group's description, or None if the broker does not know it."""
+    def members(self):
+        """Return the members' client ids, or none while the group is not stable."""
         try:
-            return self.ask("describe_consumer_groups", [self.group])[0]
+            [group] = self.ask("describe_consumer_groups", [self.group])
         except KafkaException as error:
             if error.args[0].code() != KafkaError.GROUP_ID_NOT_FOUND:
                 raise
-
-    def state(self):
-        """Return the group's state, such as "STABLE", or "DEAD" if it is unknown."""
-        group = self.describe()
-        return group.state.name if group else "DEAD"
-
-    def members(self):
-        """Return the members' client ids, or none while the group is not stable."""
-        group = self.describe()
-        is_stable = group and group.state.name == "STABLE"
+            return []
+        is_stable = group.state.name == "STABLE"
         return [member.client_id for member in group.members] if is_stable else []
 
     def wait_for_members(self, number):
