@@ -52,13 +52,13 @@ class Consumer(threading.Thread, ConsumerRebalanceListener):
         self.consumer, self.topic, self.limit = consumer, topic, limit
         self.partitions = self.error = None
 
-    def run(self):  # fills the buffer until a signal
+    def run(self):  # fills the buffer
         try:
             while not is_shutting_down:
                 with client_lock:
                     if not is_full.is_set():
                         self.receive()
-                time.sleep(0.0001)
+                time.sleep(0.0001)  # flush() gets the lock
         except Exception as error:
             self.error = error
 
@@ -103,7 +103,7 @@ def flush(consumer, why, work_seconds):
 
 
 def consume(thread, interval, work_seconds):
-    """Flush every `interval` seconds, and when the buffer is full."""
+    """Flush every `interval` seconds, or when full."""
     next_flush = time.monotonic() + interval
     while not is_shutting_down and thread.is_alive():
         if is_full.wait(0.1) or time.monotonic() > next_flush:

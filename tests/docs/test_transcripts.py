@@ -73,6 +73,11 @@ def failures(start, signups, nowhere, own_broker, secured):
         scripts = [Script(BROKER, "--port", port, bootstrap=nowhere)]
         scripts[0].ended()
     own_broker.kill()
+    own_broker.properties["offsets.topic.replication.factor"] = 3
+    own_broker.start()
+    scripts.append(start(STREAMING, bootstrap=own_broker.address))
+    scripts[-1].ended()
+    own_broker.kill()
     own_broker.properties["advertised.listeners"] = "PLAINTEXT://redpanda:29092"
     own_broker.start()
     stranger = {**secured, "KAFKA_SASL_PLAIN_PASSWORD": "wrong"}
@@ -90,7 +95,7 @@ def test_troubleshooting_shows_what_the_scripts_say(failures):
     """Ports and the numbers of the operating system's errors may differ."""
     shown = [quote for seen, *_ in rows("Troubleshooting") for quote in quotes(seen)]
     shown = [quote for quote in shown if quote.startswith("error: ")]
-    assert len(shown) == 4
+    assert len(shown) == 5
     for quote in shown:
         varies = r"(?<=localhost:)\d+|(?<=port )\d+|(?<=error )\d+"
         line = pattern(re.sub(varies, ELISION, quote))

@@ -95,8 +95,8 @@ def test_a_topic_that_is_deleted_under_the_producer(start, own_signups):
 @on_a_strict_broker
 def test_a_topic_that_comes_and_goes_is_waited_for(start, own_signups, worker_script):
     worker = start(worker_script, *quick(worker_script), signups=own_signups)
-    worker.wait_for("waiting for messages")
     for number in range(2):
+        worker.wait_for("partitions: none", times=number + 1)
         own_signups.create()
         own_signups.publish(*users(number))
         worker.wait_for("finished processing", times=number + 1)
