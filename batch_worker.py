@@ -131,11 +131,11 @@ def commit(consumer):
 
 def decode(message):
     """Return the email in a message, or None."""
-    with contextlib.suppress(UnicodeDecodeError):
-        if message.value:
-            return message.value.decode()
-    partition = TopicPartition(message.topic, message.partition)
-    logging.warning(f"skipped {partition} offset {message.offset}: no text")
+    try:
+        return (message.value or b"\xff").decode()  # empty: no text
+    except UnicodeDecodeError:
+        partition = TopicPartition(message.topic, message.partition)
+        logging.warning(f"skipped {partition} offset {message.offset}: no text")
 
 
 def say(line):
