@@ -16,6 +16,7 @@ from readme import (
     FENCE,
     OWN_WORK,
     PROSE,
+    README,
     SECTIONS,
     blocks,
     quotes,
@@ -183,11 +184,18 @@ def check_pip(*words):
         assert f"{words[0]}>=" in source("tests/requirements-slow.txt")
 
 
+def check_export(*settings):
+    """Check that the scripts read these variables."""
+    assert {s.partition("=")[0] for s in settings} <= {*quotes(SECTIONS[REFERENCE])}
+
+
 COMMANDS = {
     "docker compose": check_compose,
     "python3 -m venv": lambda path: source("tests/setup.sh").index(path),
     "python": check_python,
     "pip install": check_pip,
+    "source .venv/bin/activate": lambda: README.index("python3 -m venv .venv\n"),
+    "export": check_export,
     "bash": lambda script, *_: source(script),
 }
 
@@ -195,8 +203,8 @@ COMMANDS = {
 def commands():
     """Return every command of the README that is in no transcript."""
     lines = [line for block in blocks("sh") for line in block.splitlines()]
-    known = re.compile(rf"({'|'.join(map(re.escape, COMMANDS))}) ")
-    return [text for text in lines + quotes(PROSE) if known.match(text)]
+    known = "|".join(map(re.escape, COMMANDS))
+    return lines + [q for q in quotes(PROSE) if re.match(rf"({known}) ", q)]
 
 
 @pytest.mark.parametrize("command", commands())
@@ -207,3 +215,4 @@ def test_a_command_is_one_that_works(command):
         if words[: len(known)] == known:
             check(*words[len(known) :])
             return
+    pytest.fail("no test knows this command")

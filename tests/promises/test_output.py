@@ -4,7 +4,7 @@ import os
 import pathlib
 
 import pytest
-from script import PRODUCER, pace, quick, users
+from script import BATCH, PRODUCER, pace, quick, users
 
 pty = pytest.importorskip("pty", reason="needs a system that has terminals")
 FULL_DISK = pathlib.Path("/dev/full")
@@ -54,6 +54,22 @@ def test_a_stream_that_the_shell_has_closed(start, signups, any_script, streams)
     """As after `python worker.py >&-`."""
     numbers = [("stdout", "stderr").index(stream) + 1 for stream in streams]
     check(start, signups, any_script, preexec_fn=lambda: [*map(os.close, numbers)])
+
+
+def test_a_pipe_that_is_closed_in_the_middle(start, signups, worker_script):
+    """As in `python worker.py | head -3`: nobody is lost or emailed twice."""
+    signups.publish(*users(*range(100)))
+    reading_end, writing_end = os.pipe()
+    flags = [*quick(worker_script), "--work-seconds", 0.01]
+    if worker_script == BATCH:
+        flags += ["--max-batch-size", 10]
+    worker = start(worker_script, *flags, stdout=writing_end)
+    os.close(writing_end)
+    with open(reading_end) as reader:
+        for _ in range(10):
+            reader.readline()
+    signups.wait_until_done()
+    worker.stop()
 
 
 def test_a_pipe_that_nobody_reads(start, signups, worker_script):
