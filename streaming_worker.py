@@ -48,7 +48,11 @@ def consume(consumer, work_seconds):
         commit_at = time.monotonic() + 0.01  # quick messages share a commit
         for message in consumer:  # ends after 0.2 seconds without a message
             partition = TopicPartition(message.topic, message.partition)
-            if email := decode(message.value):
+            try:
+                email = message.value.decode()
+            except (AttributeError, UnicodeDecodeError):  # null, or not UTF-8
+                email = ""
+            if email:
                 process_message(email, work_seconds)
             else:
                 logging.warning(f"skipped {partition} offset {message.offset}: no text")
@@ -75,6 +79,8 @@ def commit(consumer):
 
 
 class Rebalance(ConsumerRebalanceListener):
+    """Commits before a partition changes hands."""
+
     def __init__(self, consumer, topic):
         self.consumer, self.topic, self.partitions = consumer, topic, None
 
@@ -88,12 +94,6 @@ class Rebalance(ConsumerRebalanceListener):
 
     def on_partitions_assigned(self, assigned):
         say(f"partitions: {sorted(p.partition for p in assigned) or 'none, waiting'}")
-
-
-def decode(value):
-    """Return the email in a message, or None."""
-    with contextlib.suppress(AttributeError, UnicodeDecodeError):
-        return value.decode()
 
 
 def say(line):
