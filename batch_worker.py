@@ -27,7 +27,7 @@ emails = Queue()  # lists of users
 offsets = {}  # to commit
 is_full = threading.Event()
 client_lock = threading.Lock()
-shown = {}  # log records
+log = {}  # what was shown
 
 
 def shut_down(*_):
@@ -39,10 +39,10 @@ def shut_down(*_):
 def process_messages(users, work_seconds):
     """Welcome these users. Put your own work here."""
     say("processing message in queue buffer")
-    say(f"sending email to users {users!a}")
-    time.sleep(work_seconds)
-    say(f"updating status to Waiting Confirmation for users {users!a}")
-    time.sleep(work_seconds)
+    for step in "sending email to", "updating status to Waiting Confirmation for":
+        say(f"{step} users {users!a}")
+        if work_seconds:
+            time.sleep(work_seconds)
     say("finished processing messages")
 
 
@@ -139,8 +139,8 @@ def decode(message):
 
 
 def say(line):
-    """Print a line. If the output is gone, the work goes on without it."""
-    with contextlib.suppress(OSError):
+    """Print a line. If that fails, the work goes on without it."""
+    with contextlib.suppress(OSError, ValueError):
         print(line, flush=True)
 
 
@@ -148,9 +148,9 @@ def once_a_minute(record):
     """Log filter: kafka-python says nothing twice a minute."""
     if record.name.startswith("kafka") and record.levelno > logging.INFO:
         record.exc_info = None  # no traceback
-        if record.msg in shown and record.created < shown[record.msg].created + 60:
+        if record.msg in log and record.created < log[record.msg].created + 60:
             return False
-        shown[record.msg] = record
+        log[record.msg] = record
     return record.levelno > logging.INFO or not is_shutting_down
 
 
@@ -196,7 +196,7 @@ def main():
     try:
         thread = connect(args.topic, args.group, args.max_batch_size)
     except Exception as error:
-        causes = [r.getMessage() for r in shown.values() if r.name == "kafka.conn"]
+        causes = [r.getMessage() for r in log.values() if r.name == "kafka.conn"]
         problem = f"cannot read from {SERVERS}: {[*causes, repr(error)][0]}"
         sys.exit(0 if is_shutting_down else f"error: {problem}")
     say(f"waiting for messages in {args.topic} as {args.group}: press Ctrl+C to stop")

@@ -20,7 +20,7 @@ SERVERS = CLUSTER.setdefault("bootstrap_servers", "localhost:9092")
 CLUSTER.update(api_version_auto_timeout_ms=5_000, reconnect_backoff_max_ms=200)
 is_shutting_down = False
 waiting = {}  # not acknowledged
-shown = {}
+log = {}  # what was shown
 
 
 def shut_down(*_):
@@ -67,9 +67,9 @@ def once_a_minute(record):
     """Log filter: no message twice a minute."""
     if record.name.startswith("kafka"):
         record.exc_info = None
-        if record.msg in shown and record.created < shown[record.msg].created + 60:
+        if record.msg in log and record.created < log[record.msg].created + 60:
             return False
-        shown[record.msg] = record
+        log[record.msg] = record
     return True
 
 
@@ -99,7 +99,7 @@ def main():
                     admin.create_topics([NewTopic(args.topic, args.partitions, -1)])
         producer = KafkaProducer(**CLUSTER, acks="all", enable_idempotence=True)
     except Exception as error:
-        causes = [r.getMessage() for r in shown.values() if r.name == "kafka.conn"]
+        causes = [r.getMessage() for r in log.values() if r.name == "kafka.conn"]
         problem = f"cannot publish to {SERVERS}: {[*causes, repr(error)][0]}"
         sys.exit(0 if is_shutting_down else f"error: {problem}")
     publish(producer, args.topic, args.count, args.delay)

@@ -22,7 +22,7 @@ SERVERS = CLUSTER.setdefault("bootstrap_servers", "localhost:9092")
 CLUSTER.update(api_version_auto_timeout_ms=5_000, reconnect_backoff_max_ms=200)
 is_shutting_down = False
 offsets = {}  # to commit
-shown = {}  # log records
+log = {}  # what was shown
 
 
 def shut_down(*_):
@@ -97,7 +97,7 @@ class Rebalance(ConsumerRebalanceListener):
 
 
 def say(line):
-    """Print a line. If the output is gone, the work goes on without it."""
+    """Print a line. If that fails, the work goes on without it."""
     with contextlib.suppress(OSError):
         print(line.encode("unicode_escape").decode(), flush=True)
 
@@ -106,9 +106,9 @@ def once_a_minute(record):
     """Log filter: kafka-python says nothing twice a minute."""
     if record.name.startswith("kafka") and record.levelno > logging.INFO:
         record.exc_info = None  # no traceback
-        if record.msg in shown and record.created < shown[record.msg].created + 60:
+        if record.msg in log and record.created < log[record.msg].created + 60:
             return False
-        shown[record.msg] = record
+        log[record.msg] = record
     return record.levelno > logging.INFO or not is_shutting_down
 
 
@@ -152,7 +152,7 @@ def main():
     try:
         consumer = connect(args.topic, args.group)
     except Exception as error:
-        causes = [r.getMessage() for r in shown.values() if r.name == "kafka.conn"]
+        causes = [r.getMessage() for r in log.values() if r.name == "kafka.conn"]
         problem = f"cannot read from {SERVERS}: {[*causes, repr(error)][0]}"
         sys.exit(0 if is_shutting_down else f"error: {problem}")
     say(f"waiting for messages in {args.topic} as {args.group}: press Ctrl+C to stop")

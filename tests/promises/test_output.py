@@ -107,6 +107,8 @@ def test_a_terminal_that_goes_away(start, signups, any_script):
 
 
 def test_content_is_shown_and_not_obeyed(signups, complete, worker_script):
+    """Nor does a name that the terminal cannot show stop the worker."""
+    signups.group += "-gr\u00fc\u00dfe"
     signups.publish(HOSTILE)
     worker = complete(worker_script, env={"PYTHONIOENCODING": "ascii"})
     output = "".join(worker.out)
