@@ -186,6 +186,7 @@ def distant(of_ours, tmp_path):
     way.wait()
 
 
+@pytest.mark.slow
 def test_added_partitions_are_read_by_a_worker_that_runs(start, distant, worker_script):
     """With such a long way, kafka-python 2.3 would always forget to join the group."""
     first = start(worker_script, *quick(worker_script), signups=distant)
