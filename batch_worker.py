@@ -67,7 +67,7 @@ class Consumer(threading.Thread, ConsumerRebalanceListener):
         for partition, messages in self.consumer.poll(200, room).items():
             line = "received a message, inserting into a queue buffer"
             say("\n".join([line] * len(messages)))
-            emails.put([email for email in map(decode, messages) if email])
+            emails.put([decode(partition, message) for message in messages])
             offsets[partition] = OffsetAndMetadata(messages[-1].offset + 1, "", -1)
             room -= len(messages)
         if room == 0:
@@ -90,7 +90,7 @@ class Consumer(threading.Thread, ConsumerRebalanceListener):
 def drain():
     """Empty the buffer into a list."""
     is_full.clear()
-    return [email for _ in range(emails.qsize()) for email in emails.get()]
+    return [email for _ in range(emails.qsize()) for email in emails.get() if email]
 
 
 def flush(consumer, why, work_seconds):
@@ -129,12 +129,11 @@ def commit(consumer):
                 offsets.clear()
 
 
-def decode(message):
+def decode(partition, message):
     """Return the email in a message, or None."""
     try:
         return (message.value or b"\xff").decode()  # empty: no text
     except UnicodeDecodeError:
-        partition = TopicPartition(message.topic, message.partition)
         logging.warning(f"skipped {partition} offset {message.offset}: no text")
 
 
@@ -163,6 +162,7 @@ def connect(topic, group, limit):
         auto_offset_reset="earliest",
         isolation_level="read_committed",
         session_timeout_ms=10_000,
+        request_timeout_ms=30_000,
         max_poll_interval_ms=15 * 60_000,
         metadata_max_age_ms=10_000,
         receive_message_max_bytes=100_000_000,
@@ -196,8 +196,8 @@ def main():
     try:
         thread = connect(args.topic, args.group, args.max_batch_size)
     except Exception as error:
-        causes = [r.getMessage() for r in log.values() if r.name == "kafka.conn"]
-        problem = f"cannot read from {SERVERS}: {[*causes, repr(error)][0]}"
+        lines = [r.getMessage() for r in log.values() if r.name == "kafka.conn"]
+        problem = f"cannot read from {SERVERS}: {[*lines, repr(error)][0]}"
         sys.exit(0 if is_shutting_down else f"error: {problem}")
     say(f"waiting for messages in {args.topic} as {args.group}: press Ctrl+C to stop")
     thread.start()

@@ -99,8 +99,8 @@ def main():
                     admin.create_topics([NewTopic(args.topic, args.partitions, -1)])
         producer = KafkaProducer(**CLUSTER, acks="all", enable_idempotence=True)
     except Exception as error:
-        causes = [r.getMessage() for r in log.values() if r.name == "kafka.conn"]
-        problem = f"cannot publish to {SERVERS}: {[*causes, repr(error)][0]}"
+        lines = [r.getMessage() for r in log.values() if r.name == "kafka.conn"]
+        problem = f"cannot publish to {SERVERS}: {[*lines, repr(error)][0]}"
         sys.exit(0 if is_shutting_down else f"error: {problem}")
     publish(producer, args.topic, args.count, args.delay)
 

@@ -79,8 +79,6 @@ def commit(consumer):
 
 
 class Rebalance(ConsumerRebalanceListener):
-    """Commits before a partition changes hands."""
-
     def __init__(self, consumer, topic):
         self.consumer, self.topic, self.partitions = consumer, topic, None
 
@@ -123,6 +121,7 @@ def connect(topic, group):
         max_poll_records=1,
         consumer_timeout_ms=200,
         session_timeout_ms=10_000,
+        request_timeout_ms=30_000,
         max_poll_interval_ms=15 * 60_000,
         metadata_max_age_ms=10_000,
         receive_message_max_bytes=100_000_000,
@@ -152,8 +151,8 @@ def main():
     try:
         consumer = connect(args.topic, args.group)
     except Exception as error:
-        causes = [r.getMessage() for r in log.values() if r.name == "kafka.conn"]
-        problem = f"cannot read from {SERVERS}: {[*causes, repr(error)][0]}"
+        lines = [r.getMessage() for r in log.values() if r.name == "kafka.conn"]
+        problem = f"cannot read from {SERVERS}: {[*lines, repr(error)][0]}"
         sys.exit(0 if is_shutting_down else f"error: {problem}")
     say(f"waiting for messages in {args.topic} as {args.group}: press Ctrl+C to stop")
     try:

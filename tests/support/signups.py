@@ -227,6 +227,7 @@ class SignUps:
 
     def wait_for_members(self, number):
         """Wait until the group is stable with this number of members."""
+        self.offsets()  # the admin client may hang if there is no coordinator yet
         wait_until(
             lambda: len(self.members()) == number, f"{number} members in a stable group"
         )
