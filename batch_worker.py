@@ -23,7 +23,7 @@ CLUSTER = {v[6:].lower(): os.getenv(v) for v in VARIABLES.split() if os.getenv(v
 SERVERS = CLUSTER.setdefault("bootstrap_servers", "localhost:9092")
 CLUSTER.update(api_version_auto_timeout_ms=5_000, reconnect_backoff_max_ms=200)
 is_shutting_down = False
-emails = Queue()  # lists of users
+emails = Queue()  # lists of emails and None
 offsets = {}  # to commit
 is_full = threading.Event()
 client_lock = threading.Lock()

@@ -26,6 +26,7 @@ from secure import PASSWORD, SecureBroker
 from signups import SignUps
 
 OUTAGE = 12  # seconds: the outage itself, not a wait for a fact
+LATE_REFUSAL = {"connection.failed.authentication.delay.ms": 300_000}
 
 
 @pytest.fixture
@@ -165,17 +166,25 @@ def test_a_group_outlasts_outages(start, signups, own_broker):
 
 
 @pytest.fixture
-def secure_broker(of_ours, tmp_path):
-    broker = SecureBroker(tmp_path)
+def secure_broker(of_ours, tmp_path, request):
+    broker = SecureBroker(tmp_path, **request.param)
     broker.start()
     yield broker
     broker.kill()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("is_busy", [False, True], ids=["idle", "busy"])
+@pytest.mark.parametrize(
+    ("secure_broker", "is_busy", "noticed"),
+    [
+        pytest.param({}, False, "uthentication", id="idle"),
+        pytest.param({}, True, "uthentication", id="busy"),
+        pytest.param(LATE_REFUSAL, False, "socket", id="idle and without an answer"),
+    ],
+    indirect=["secure_broker"],
+)
 def test_a_password_that_is_refused_for_a_while_loses_nobody(
-    start, secure_broker, worker_script, is_busy
+    start, secure_broker, worker_script, is_busy, noticed
 ):
     """The worker goes on, or ends with status 1 and is started again."""
     signups = SignUps(secure_broker.address)
@@ -198,7 +207,7 @@ def test_a_password_that_is_refused_for_a_while_loses_nobody(
     change_password("another one")
     secure_broker.kill()
     Broker.start(secure_broker)  # with the same certificates
-    worker.wait_for_error("uthentication")
+    worker.wait_for_error(noticed)
     time.sleep(3)  # how long the password is refused, not a wait for a fact
     change_password(PASSWORD)
     signups.publish(*users(1))
