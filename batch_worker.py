@@ -75,7 +75,7 @@ class Consumer(threading.Thread, ConsumerRebalanceListener):
 
     def on_partitions_revoked(self, revoked):
         if users := drain():
-            say(f"rebalance: {len(users)} messages are left to the group")
+            say(f"rebalance: {len(users)} users are left to the group")
         offsets.clear()  # the next worker starts at the committed offset
         partitions = self.consumer.partitions_for_topic(self.topic)
         if partitions != self.partitions:
@@ -94,7 +94,7 @@ def drain():
 
 
 def flush(consumer, why, work_seconds):
-    """Drain, work, commit. Nobody polls meanwhile, so no partition moves."""
+    """Handle the buffer. Nobody polls, so no partition moves."""
     with client_lock:
         if users := drain():
             say(f"flushing {len(users)} users: {why}")
@@ -110,7 +110,7 @@ def consume(thread, interval, work_seconds):
             why = "the buffer is full" if is_full.is_set() else f"every {interval:g} s"
             flush(thread.consumer, why, work_seconds)
             next_flush = time.monotonic() + interval
-    thread.join()  # after the last poll, the last flush
+    thread.join()  # the last poll is over
     flush(thread.consumer, "shutting down", work_seconds)
 
 
@@ -204,7 +204,7 @@ def main():
     try:
         consume(thread, args.interval, args.work_seconds)
     finally:
-        with client_lock:
+        with client_lock, contextlib.suppress(Exception):
             thread.consumer.close(timeout_ms=2_000)
     if thread.error:
         sys.exit(f"error: cannot read from {SERVERS}: {thread.error!r}")

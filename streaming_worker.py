@@ -161,7 +161,8 @@ def main():
         sys.exit(f"error: cannot read from {SERVERS}: {error!r}")
     finally:
         commit(consumer)
-        consumer.close(timeout_ms=2_000)
+        with contextlib.suppress(Exception):  # the work is committed
+            consumer.close(timeout_ms=2_000)
     say("End of the program. I was killed gracefully")
 
 

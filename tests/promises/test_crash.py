@@ -37,6 +37,13 @@ def test_a_client_that_breaks_is_named_after_a_last_flush(start, signups):
     """The consumer thread of the batch worker ends, its buffer is full of users."""
     signups.publish(*users(0, 1, 2))
     worker = start(BATCH, "--interval", 600, altered="client_breaks")
-    worker.failed("the client broke")
+    worker.failed(": RuntimeError('the client broke')")
     assert worker.finished == users(0, 1, 2)
     assert signups.lag() == 0
+
+
+def test_a_client_that_breaks_at_the_end_does_not_matter(start, signups, worker_script):
+    signups.publish(*users(0))
+    worker = start(worker_script, *quick(worker_script), altered="client_breaks")
+    signups.wait_until_done()
+    worker.stop()

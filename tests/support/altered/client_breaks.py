@@ -1,4 +1,4 @@
-"""Let every poll() raise, once three messages were received."""
+"""Let every poll() raise, once three messages were received, and let close() raise."""
 
 import altered
 
@@ -14,6 +14,9 @@ class BreakingConsumer(script.KafkaConsumer):
         polled = super().poll(*arguments, **options)
         self.received += sum(map(len, polled.values()))
         return polled
+
+    def close(self, *arguments, **options):
+        raise RuntimeError("the client broke in close()")
 
 
 script.KafkaConsumer = BreakingConsumer
