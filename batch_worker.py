@@ -75,7 +75,7 @@ class Consumer(threading.Thread, ConsumerRebalanceListener):
 
     def on_partitions_revoked(self, revoked):
         if users := drain():
-            say(f"rebalance: {len(users)} users are left to the group")
+            say(f"rebalance: {len(users)} messages are left to the group")
         offsets.clear()  # the next worker starts at the committed offset
         partitions = self.consumer.partitions_for_topic(self.topic)
         if partitions != self.partitions:
