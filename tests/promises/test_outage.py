@@ -174,6 +174,7 @@ def secure_broker(of_ours, tmp_path, request):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("secure_broker", "is_busy", "noticed"),
     [
@@ -189,7 +190,7 @@ def test_a_password_that_is_refused_for_a_while_loses_nobody(
     """The worker goes on, or ends and is started again.
 
     kafka-python 2.3 logs in outside of its lock. Its two threads may read from the same
-    TLS connection then, and that can break it in any way.
+    TLS connection then. That costs it 30 seconds, or breaks it in any way.
     """
     signups = SignUps(secure_broker.address)
     mechanism = {"KAFKA_SASL_MECHANISM": "SCRAM-SHA-256"}
@@ -212,16 +213,14 @@ def test_a_password_that_is_refused_for_a_while_loses_nobody(
         signups.publish(*users(0))
         worker.wait_for("updating")
     change_password("another one")
-    worker.send(signal.SIGSTOP)  # so that it logs in once the broker is ready
     secure_broker.kill()
     Broker.start(secure_broker)  # with the same certificates
-    worker.send(signal.SIGCONT)
     wait_until(lambda: failed() or noticed in "".join(worker.err), "trouble")
     time.sleep(3)  # how long the password is refused, not a wait for a fact
     change_password(PASSWORD)
     signups.publish(*users(1))
     workers = [worker]
-    wait_until(lambda: failed() or not signups.lag(), "an end")
+    wait_until(lambda: failed() or not signups.lag(), "an end", seconds=120)
     if failed():
         workers.append(start_worker(*quick(worker_script)))
     signups.wait_until_done()
