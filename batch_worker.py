@@ -1,5 +1,7 @@
-"""Handle the sign-ups of 5 seconds together: python batch_worker.py
-Press Ctrl+C while users are in the buffer: it handles them and stops.
+"""Handle the sign-ups of the last five seconds together.
+
+Run `python batch_worker.py`, and press Ctrl+C while users are in the buffer: the worker
+handles them, commits, and says goodbye.
 """
 
 import argparse
@@ -16,18 +18,32 @@ from queue import Queue
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition, errors
 from kafka.structs import OffsetAndMetadata
 
-VARIABLES = """KAFKA_BOOTSTRAP_SERVERS KAFKA_SECURITY_PROTOCOL
-    KAFKA_SSL_CAFILE KAFKA_SSL_CERTFILE KAFKA_SSL_KEYFILE
-    KAFKA_SASL_MECHANISM KAFKA_SASL_PLAIN_USERNAME KAFKA_SASL_PLAIN_PASSWORD"""
-CLUSTER = {v[6:].lower(): os.getenv(v) for v in VARIABLES.split() if os.getenv(v)}
-SERVERS = CLUSTER.setdefault("bootstrap_servers", "localhost:9092")
-CLUSTER.update(api_version_auto_timeout_ms=5_000, reconnect_backoff_max_ms=200)
+SERVERS = os.getenv("KAFKA_BOOTSTRAP_SERVERS") or "localhost:9092"
+CLUSTER = {
+    "bootstrap_servers": SERVERS,
+    "security_protocol": os.getenv("KAFKA_SECURITY_PROTOCOL") or "PLAINTEXT",
+    "sasl_mechanism": os.getenv("KAFKA_SASL_MECHANISM"),
+    "sasl_plain_username": os.getenv("KAFKA_SASL_PLAIN_USERNAME"),
+    "sasl_plain_password": os.getenv("KAFKA_SASL_PLAIN_PASSWORD"),
+    "ssl_cafile": os.getenv("KAFKA_SSL_CAFILE"),
+    "ssl_certfile": os.getenv("KAFKA_SSL_CERTFILE"),
+    "ssl_keyfile": os.getenv("KAFKA_SSL_KEYFILE"),
+    # Without a password, OpenSSL would ask for one at every connection.
+    "ssl_password": os.getenv("KAFKA_SSL_PASSWORD", ""),
+    # One server in the list may never answer. The default of 2 s is too short then.
+    "api_version_auto_timeout_ms": 5_000,
+    # A broker that returns is found at once. The default grows to 30 s.
+    "reconnect_backoff_max_ms": 200,
+}
+
 is_shutting_down = False
-emails = Queue()  # lists of emails and None
-offsets = {}  # to commit
+is_rebalancing = False
+emails = Queue()  # the buffer
+offsets = {}  # {partition: offset to commit} of what is in the buffer
 is_full = threading.Event()
-client_lock = threading.Lock()
-log = {}  # what was shown
+client_lock = threading.Lock()  # held by the thread that uses the consumer
+client_errors = []  # why the consumer thread ended
+shown = {}  # {message of kafka-python: when it was last shown}
 
 
 def shut_down(*_):
@@ -39,175 +55,316 @@ def shut_down(*_):
 def process_messages(users, work_seconds):
     """Welcome these users. Put your own work here."""
     say("processing message in queue buffer")
-    for step in "sending email to", "updating status to Waiting Confirmation for":
-        say(f"{step} users {users!a}")
-        if work_seconds:
-            time.sleep(work_seconds)
+    say(f"sending email to users {users}")
+    if work_seconds:
+        time.sleep(work_seconds)
+    say(f"updating status to Waiting Confirmation for users {users}")
+    if work_seconds:
+        time.sleep(work_seconds)
     say("finished processing messages")
 
 
-class Consumer(threading.Thread, ConsumerRebalanceListener):
-    def __init__(self, consumer, topic, limit):
-        super().__init__(daemon=True)
-        self.consumer, self.topic, self.limit = consumer, topic, limit
-        self.partitions = self.error = None
-
-    def run(self):  # fills the buffer
-        try:
-            while not is_shutting_down:
-                with client_lock:
-                    if not is_full.is_set():
-                        self.receive()
-                time.sleep(0.0001)  # flush() gets the lock
-        except Exception as error:
-            self.error = error
-
-    def receive(self):
-        room = self.limit - sum(map(len, emails.queue))
-        for partition, messages in self.consumer.poll(200, room).items():
-            line = "received a message, inserting into a queue buffer"
-            say("\n".join([line] * len(messages)))
-            emails.put([decode(partition, message) for message in messages])
-            offsets[partition] = OffsetAndMetadata(messages[-1].offset + 1, "", -1)
-            room -= len(messages)
-        if room == 0:
-            is_full.set()
-
-    def on_partitions_revoked(self, revoked):
-        if users := drain():
-            say(f"rebalance: {len(users)} messages are left to the group")
-        offsets.clear()  # the next worker starts at the committed offset
-        partitions = self.consumer.partitions_for_topic(self.topic)
-        if partitions != self.partitions:
-            self.partitions = partitions
-            self.consumer.unsubscribe()  # or KAFKA-9815 loses this join
-            self.consumer.subscribe([self.topic], listener=self)
-
-    def on_partitions_assigned(self, assigned):
-        say(f"partitions: {sorted(p.partition for p in assigned) or 'none, waiting'}")
+def fill_buffer(consumer, max_batch_size):
+    """Receive messages until a signal. The consumer thread runs this."""
+    try:
+        while not is_shutting_down:
+            with client_lock:
+                if not is_full.is_set():
+                    receive(consumer, max_batch_size)
+            time.sleep(0.0001)  # otherwise, flush() would hardly ever get the lock
+    except Exception as error:
+        client_errors.append(error)
 
 
-def drain():
-    """Empty the buffer into a list."""
-    is_full.clear()
-    return [email for _ in range(emails.qsize()) for email in emails.get() if email]
+def receive(consumer, max_batch_size):
+    """Put what the next poll brings into the buffer, as far as it has room."""
+    room = max_batch_size - emails.qsize()
+    polled = consumer.poll(timeout_ms=200, max_records=room)
+    for partition, messages in polled.items():
+        if is_rebalancing:  # they may be another worker's by now: see Rebalance
+            raise errors.RebalanceInProgressError("this worker lost its group")
+        line = "received a message, inserting into a queue buffer"
+        say("\n".join([line] * len(messages)))
+        for message in messages:
+            email = read_email(partition, message)
+            if email:
+                emails.put(email)
+        offsets[partition] = OffsetAndMetadata(message.offset + 1, "", -1)
+    if emails.qsize() >= max_batch_size:
+        is_full.set()
+
+
+def consume(consumer, thread, interval, work_seconds):
+    """Flush the buffer every `interval` seconds, or when it is full, until a signal."""
+    next_flush = time.monotonic() + interval
+    while not is_shutting_down and thread.is_alive():
+        if is_full.wait(timeout=0.1):
+            flush(consumer, "the buffer is full", work_seconds)
+        elif time.monotonic() > next_flush:
+            flush(consumer, f"every {interval:g} s", work_seconds)
+        else:
+            continue
+        next_flush = time.monotonic() + interval
+    thread.join()  # from here on, nobody polls
+    flush(consumer, "shutting down", work_seconds)
 
 
 def flush(consumer, why, work_seconds):
-    """Handle the buffer. Nobody polls, so no partition moves."""
+    """Handle what is in the buffer. Meanwhile nobody polls, so no partition moves."""
     with client_lock:
-        if users := drain():
+        users = drain()
+        if users:
             say(f"flushing {len(users)} users: {why}")
             process_messages(users, work_seconds)
         commit(consumer)
 
 
-def consume(thread, interval, work_seconds):
-    """Flush every `interval` seconds, or when full."""
-    next_flush = time.monotonic() + interval
-    while not is_shutting_down and thread.is_alive():
-        if is_full.wait(0.1) or time.monotonic() > next_flush:
-            why = "the buffer is full" if is_full.is_set() else f"every {interval:g} s"
-            flush(thread.consumer, why, work_seconds)
-            next_flush = time.monotonic() + interval
-    thread.join()  # the last poll is over
-    flush(thread.consumer, "shutting down", work_seconds)
+def drain():
+    """Empty the buffer into a list."""
+    users = []
+    while not emails.empty():
+        users.append(emails.get())
+    is_full.clear()
+    return users
+
+
+def leave_buffer():
+    """Forget the buffer: who gets a partition next starts at the committed offset."""
+    users = drain()
+    if users:
+        say(f"rebalance: {len(users)} messages are left to the group")
 
 
 def commit(consumer):
-    """Commit after the work: a crash repeats it, but loses nobody."""
+    """Commit after the work: a crash repeats it, but loses nobody.
+
+    A broker that is away is waited for, but after a signal only for 5 seconds.
+    """
     while offsets:
+        is_last_try = is_shutting_down
         try:
-            consumer.commit(offsets, timeout_ms=5_000)
+            # A copy, because kafka-python reads it again if the answer comes late.
+            consumer.commit(dict(offsets), timeout_ms=5_000)
             offsets.clear()
-        except errors.KafkaError as error:
-            problem = f"not committed, will be handled again: {offsets}"
-            if is_shutting_down or isinstance(error, errors.AuthorizationError):
-                sys.exit(f"error: {problem}")
-            if not isinstance(error, errors.KafkaTimeoutError):
-                logging.warning(problem)
-                offsets.clear()
+        except errors.KafkaTimeoutError as error:
+            if is_last_try:
+                give_up(error)
+        except errors.CommitFailedError:  # the group went on without this worker
+            logging.warning("not committed, will be handled again: %s", offsets)
+            offsets.clear()
+        except Exception as error:
+            give_up(error)
 
 
-def decode(partition, message):
-    """Return the email in a message, or None."""
+def give_up(error):
+    """End with status 1. The next worker begins at the committed offset."""
+    problem = f"error: not committed, will be handled again: {offsets}: {error!r}"
+    offsets.clear()
+    sys.exit(problem)
+
+
+class Rebalance(ConsumerRebalanceListener):
+    """kafka-python calls it in a poll, when the group gives its partitions out anew.
+
+    Between the two calls no partition is ours. kafka-python 2.3 may forget to finish a
+    rebalance and hand out messages all the same, so the worker has to know.
+    """
+
+    def __init__(self, consumer, topic, let_go):
+        self.consumer = consumer
+        self.topic = topic
+        self.let_go = let_go
+        self.known_partitions = None
+
+    def on_partitions_revoked(self, revoked):
+        global is_rebalancing
+        is_rebalancing = True
+        try:
+            self.let_go()
+        finally:
+            offsets.clear()  # the next worker starts at the committed offset
+        self.join_anew_if_partitions_were_added()
+
+    def join_anew_if_partitions_were_added(self):
+        """Leave the group and join it as a new member.
+
+        If partitions are added, kafka-python 2.3 forgets its join (KAFKA-9815). A new
+        member has no join to forget.
+        """
+        partitions = self.consumer.partitions_for_topic(self.topic)
+        if partitions != self.known_partitions:
+            self.known_partitions = partitions
+            self.consumer.unsubscribe()
+            self.consumer.subscribe([self.topic], listener=self)
+
+    def on_partitions_assigned(self, assigned):
+        global is_rebalancing
+        is_rebalancing = False
+        numbers = sorted(partition.partition for partition in assigned)
+        say(f"partitions: {numbers or 'none, waiting'}")
+
+
+def read_email(partition, message):
+    """Return the email in a message, or None if it has none, which is logged.
+
+    Control characters could give orders to the terminal, so no email has them.
+    """
     try:
-        return (message.value or b"\xff").decode()  # empty: no text
+        email = (message.value or b"").decode()
     except UnicodeDecodeError:
-        logging.warning(f"skipped {partition} offset {message.offset}: no text")
+        email = ""
+    if email.strip() and email.isprintable():
+        return email
+    logging.warning("skipped %s offset %d: not an email", partition, message.offset)
+    return None
+
+
+def connect(topic, group):
+    """Return a consumer of `topic` in `group`. It raises what kafka-python raises."""
+    consumer = KafkaConsumer(
+        **CLUSTER,
+        group_id=group,
+        # By default, it commits what it has handed out, whether or not it is done.
+        enable_auto_commit=False,
+        # By default, a new group misses all users who signed up before it started.
+        auto_offset_reset="earliest",
+        # By default, users of a transaction that was rolled back are emailed, too.
+        isolation_level="read_committed",
+        # By default, a new worker waits 45 s for the partitions of one that crashed.
+        session_timeout_ms=10_000,
+        # By default, a log-in without an answer is waited for 305 s.
+        request_timeout_ms=30_000,
+        # By default, work of more than 5 minutes is repeated for ever.
+        max_poll_interval_ms=15 * 60_000,
+        # By default, added partitions are noticed after 5 minutes.
+        metadata_max_age_ms=10_000,
+        # By default, an answer of more than 1 MB is an error.
+        receive_message_max_bytes=100_000_000,
+    )
+    listener = Rebalance(consumer, topic, let_go=leave_buffer)
+    consumer.subscribe([topic], listener=listener)
+    # A first question, to learn now whether we can log in, and may read.
+    consumer.committed(TopicPartition(topic, 0), timeout_ms=8_000)
+    # It says when an offset is out of range: users may be skipped, or come again.
+    logging.getLogger("kafka.consumer.fetcher").setLevel(logging.INFO)
+    return consumer
 
 
 def say(line):
-    """Print a line. If that fails, the work goes on without it."""
+    """Print a line. If that fails, the line is lost, and the work goes on."""
     with contextlib.suppress(OSError, ValueError):
         print(line, flush=True)
 
 
+def forget_output():
+    """Exit handler. Python would fail to flush a closed pipe, with status 120."""
+    sys.stdout = None
+    sys.stderr = None
+
+
+def set_up_logging():
+    """Let kafka-python say what is wrong, on the standard error."""
+    handler = logging.StreamHandler()
+    handler.addFilter(once_a_minute)
+    logging.basicConfig(handlers=[handler])
+    logging.disable(logging.DEBUG)  # the debug lines of kafka-python hold passwords
+
+
 def once_a_minute(record):
-    """Log filter: kafka-python says nothing twice a minute."""
-    if record.name.startswith("kafka") and record.levelno > logging.INFO:
-        record.exc_info = None  # no traceback
-        if record.msg in log and record.created < log[record.msg].created + 60:
-            return False
-        log[record.msg] = record
-    return record.levelno > logging.INFO or not is_shutting_down
+    """Log filter: a warning of kafka-python is shown once a minute, without traceback.
+
+    In an outage, there are 15 of them a second.
+    """
+    if not record.name.startswith("kafka") or record.levelno < logging.WARNING:
+        return True
+    record.exc_info = None
+    last_time = shown.get(record.msg, 0)
+    if record.created < last_time + 60:
+        return False
+    shown[record.msg] = record.created
+    return True
 
 
-def connect(topic, group, limit):
-    """Return a consumer thread."""
-    consumer = KafkaConsumer(
-        **CLUSTER,
-        group_id=group,
-        enable_auto_commit=False,
-        auto_offset_reset="earliest",
-        isolation_level="read_committed",
-        session_timeout_ms=10_000,
-        request_timeout_ms=30_000,
-        max_poll_interval_ms=15 * 60_000,
-        metadata_max_age_ms=10_000,
-        receive_message_max_bytes=100_000_000,
+def handle_signals(handler):
+    """Let `handler` have each signal that asks a program to stop."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
+        if hasattr(signal, name):  # Windows has no SIGHUP, others have no SIGBREAK
+            signal.signal(getattr(signal, name), handler)
+
+
+def seconds(text):
+    """Return the seconds in the text of a flag, up to a day."""
+    value = float(text)
+    if not 0 <= value <= 86_400:
+        raise argparse.ArgumentTypeError(f"{text} is not within 0 and 86400 seconds")
+    return value
+
+
+def positive(text):
+    """Return the whole number in the text of a flag, from 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return value
+
+
+def read_flags():
+    """Return the flags. A bad one ends the program with status 2."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        epilog="Environment: KAFKA_BOOTSTRAP_SERVERS, KAFKA_SECURITY_PROTOCOL, "
+        "KAFKA_SASL_MECHANISM, KAFKA_SASL_PLAIN_USERNAME, KAFKA_SASL_PLAIN_PASSWORD, "
+        "KAFKA_SSL_CAFILE, KAFKA_SSL_CERTFILE, KAFKA_SSL_KEYFILE, KAFKA_SSL_PASSWORD",
     )
-    thread = Consumer(consumer, topic, limit)
-    consumer.subscribe([topic], listener=thread)
-    consumer.committed(TopicPartition(topic, 0), timeout_ms=8_000)
-    return thread
+    parser.add_argument("--topic", default="user_signups", help="topic to read")
+    parser.add_argument("--group", default="group1", help="consumer group to join")
+    parser.add_argument(
+        "--work-seconds",
+        type=seconds,
+        default=0.5,
+        help="pretended duration of each of the two steps",
+    )
+    parser.add_argument(
+        "--interval", type=seconds, default=5, help="seconds between two flushes"
+    )
+    parser.add_argument(
+        "--max-batch-size",
+        type=positive,
+        default=500,
+        help="number of users that make the buffer full: it is flushed at once",
+    )
+    return parser.parse_args()
 
 
 def main():
-    """Exit status: 0 stopped, 1 failed, 2 bad flag."""
-    parser = argparse.ArgumentParser(description=__doc__, epilog=VARIABLES)
-    parser.add_argument("--topic", default="user_signups")
-    parser.add_argument("--group", default="group1")
-    parser.add_argument("--work-seconds", type=float, default=0.5)
-    parser.add_argument("--interval", type=float, default=5)
-    parser.add_argument("--max-batch-size", type=int, default=500)
-    args = parser.parse_args()
-    seconds = args.work_seconds, args.interval
-    if args.max_batch_size < 1 or not all(0 <= s <= 86_400 for s in seconds):
-        parser.error("--work-seconds, --interval: 0 to 86400; --max-batch-size: over 0")
-    for name in "SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK":
-        signal.signal(getattr(signal, name, signal.SIGINT), shut_down)
-    atexit.register(vars(sys).update, stdout=None, stderr=None)  # else 120
-    logging.basicConfig()
-    logging.getLogger().handlers[0].addFilter(once_a_minute)
-    logging.getLogger("kafka.consumer.fetcher").setLevel("INFO")
-    logging.disable(logging.DEBUG)  # it shows passwords
+    """Run the worker. Exit status: 0 stopped, 1 failed, 2 bad flag."""
+    args = read_flags()
+    handle_signals(shut_down)
+    atexit.register(forget_output)
+    set_up_logging()
     say("starting batch consumer worker")
     try:
-        thread = connect(args.topic, args.group, args.max_batch_size)
+        consumer = connect(args.topic, args.group)
+    except errors.KafkaConfigurationError:
+        sys.exit("error: kafka-python 2.3 is needed: pip install -r requirements.txt")
     except Exception as error:
-        lines = [r.getMessage() for r in log.values() if r.name == "kafka.conn"]
-        problem = f"cannot read from {SERVERS}: {[*lines, repr(error)][0]}"
-        sys.exit(0 if is_shutting_down else f"error: {problem}")
+        sys.exit(f"error: cannot read from {SERVERS}: {error!r}")
     say(f"waiting for messages in {args.topic} as {args.group}: press Ctrl+C to stop")
+    thread = threading.Thread(
+        target=fill_buffer, args=(consumer, args.max_batch_size), daemon=True
+    )
     thread.start()
     try:
-        consume(thread, args.interval, args.work_seconds)
+        consume(consumer, thread, args.interval, args.work_seconds)
     finally:
-        with client_lock, contextlib.suppress(Exception):
-            thread.consumer.close(timeout_ms=2_000)
-    if thread.error:
-        sys.exit(f"error: cannot read from {SERVERS}: {thread.error!r}")
+        logging.disable(logging.INFO)  # kafka-python tells what close() cancels
+        shut_down()  # so that the consumer thread ends, too
+        with client_lock, contextlib.suppress(Exception):  # the work is committed
+            consumer.close(timeout_ms=2_000)
+        handle_signals(signal.SIG_IGN)  # at its end, Python takes our handler away
+    if client_errors:
+        sys.exit(f"error: cannot read from {SERVERS}: {client_errors[0]!r}")
     say("End of the program. I was killed gracefully")
 
 

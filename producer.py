@@ -1,4 +1,7 @@
-"""Sign users up, and print whom the broker has: python producer.py"""
+"""Sign users up: publish a message for each of them.
+
+Run `python producer.py`. It prints each user whom the broker has confirmed.
+"""
 
 import argparse
 import atexit
@@ -12,97 +15,218 @@ import time
 from kafka import KafkaAdminClient, KafkaProducer, errors
 from kafka.admin import NewTopic
 
-VARIABLES = """KAFKA_BOOTSTRAP_SERVERS KAFKA_SECURITY_PROTOCOL
-    KAFKA_SSL_CAFILE KAFKA_SSL_CERTFILE KAFKA_SSL_KEYFILE
-    KAFKA_SASL_MECHANISM KAFKA_SASL_PLAIN_USERNAME KAFKA_SASL_PLAIN_PASSWORD"""
-CLUSTER = {v[6:].lower(): os.getenv(v) for v in VARIABLES.split() if os.getenv(v)}
-SERVERS = CLUSTER.setdefault("bootstrap_servers", "localhost:9092")
-CLUSTER.update(api_version_auto_timeout_ms=5_000, reconnect_backoff_max_ms=200)
+SERVERS = os.getenv("KAFKA_BOOTSTRAP_SERVERS") or "localhost:9092"
+CLUSTER = {
+    "bootstrap_servers": SERVERS,
+    "security_protocol": os.getenv("KAFKA_SECURITY_PROTOCOL") or "PLAINTEXT",
+    "sasl_mechanism": os.getenv("KAFKA_SASL_MECHANISM"),
+    "sasl_plain_username": os.getenv("KAFKA_SASL_PLAIN_USERNAME"),
+    "sasl_plain_password": os.getenv("KAFKA_SASL_PLAIN_PASSWORD"),
+    "ssl_cafile": os.getenv("KAFKA_SSL_CAFILE"),
+    "ssl_certfile": os.getenv("KAFKA_SSL_CERTFILE"),
+    "ssl_keyfile": os.getenv("KAFKA_SSL_KEYFILE"),
+    # Without a password, OpenSSL would ask for one at every connection.
+    "ssl_password": os.getenv("KAFKA_SSL_PASSWORD", ""),
+    # One server in the list may never answer. The default of 2 s is too short then.
+    "api_version_auto_timeout_ms": 5_000,
+    # A broker that returns is found at once. The default grows to 30 s.
+    "reconnect_backoff_max_ms": 200,
+}
+
 is_shutting_down = False
-waiting = {}  # not acknowledged
-log = {}  # what was shown
+sent = {}  # {email: future} of each message whose answer is still to come
+failures = {}  # {email: error} of each message that was not confirmed
+shown = {}  # {message of kafka-python: when it was last shown}
 
 
 def shut_down(*_):
-    """Sign nobody else up."""
+    """Signal handler. It can interrupt any line, so it only sets a flag."""
     global is_shutting_down
     is_shutting_down = True
 
 
 def publish(producer, topic, count, delay):
-    """Sign up `count` users, one each `delay` seconds."""
-    sent = 0
-    with contextlib.suppress(errors.KafkaError):
-        while sent < count and not is_shutting_down:
-            email = f"user{sent}@gmail.com"
-            sent += 1
-            waiting[email] = True
-            future = producer.send(topic, email.encode(), email.encode())
-            future.add_callback(confirm, email).add_errback(shut_down)
-            if delay or sent % 10_000 == 0:
-                producer.flush(timeout=60)
-            next_at = time.monotonic() + delay
-            while not is_shutting_down and time.monotonic() < next_at:
-                time.sleep(min(delay, 0.1))
-        producer.flush(timeout=60)
-    say(f"Published {sent - len(waiting)} of {count} messages to topic {topic}")
-    if waiting:
-        say(f"error: not acknowledged: {', '.join(waiting)}", sys.stderr)
-        os._exit(1)  # without waiting again
+    """Sign up `count` users, one every `delay` seconds. Return how many succeeded."""
+    published = 0
+    for number in range(count):
+        if number > 0:
+            pause(delay)
+        if is_shutting_down or failures:
+            break
+        send(producer, topic, f"user{number}@gmail.com")
+        if delay or len(sent) == 1_000:
+            published += confirm()
+    return published + confirm()
 
 
-def confirm(email, _):
-    """The broker has the message."""
-    del waiting[email]
-    say(f"Published message to message broker. User email: {email}")
+def send(producer, topic, email):
+    """Hand a message to kafka-python, which sends it in the background.
+
+    The email is the key, too: messages with the same key stay in order.
+    """
+    try:
+        sent[email] = producer.send(topic, key=email.encode(), value=email.encode())
+    except errors.KafkaError as error:
+        failures[email] = error
 
 
-def say(line, file=None):
-    """Print a line, if it can be printed."""
-    with contextlib.suppress(OSError):
-        print(line, file=file, flush=True)
+def confirm():
+    """Wait until the broker has answered all that was sent. Return how many it has."""
+    published = 0
+    for email, future in sent.items():
+        try:
+            future.get(timeout=70)  # see delivery_timeout_ms
+        except errors.KafkaError as error:
+            failures[email] = error
+        else:
+            published += 1
+            say(f"Published message to message broker. User email: {email}")
+    sent.clear()
+    return published
+
+
+def pause(seconds):
+    """Wait, but not longer than until a signal."""
+    end = time.monotonic() + seconds
+    while not is_shutting_down and time.monotonic() < end:
+        time.sleep(min(seconds, 0.1))
+
+
+def create_topic(topic, partitions):
+    """Create the topic, unless it is there already."""
+    with contextlib.closing(KafkaAdminClient(**CLUSTER)) as admin:
+        if topic in admin.list_topics():
+            say(f"Topic {topic} is already created")
+            return
+        replicas = -1  # as many as the broker makes by default
+        with contextlib.suppress(errors.TopicAlreadyExistsError):  # since the question
+            admin.create_topics([NewTopic(topic, partitions, replicas)])
+
+
+def connect():
+    """Return a producer. It raises what kafka-python raises."""
+    return KafkaProducer(
+        **CLUSTER,
+        # By default, a message counts as sent when only one broker has it.
+        acks="all",
+        # By default, a message that is sent again may be in the topic twice.
+        enable_idempotence=True,
+        # By default, a broker that is away is waited for 2 minutes.
+        delivery_timeout_ms=60_000,
+    )
+
+
+def say(line):
+    """Print a line. If that fails, the line is lost, and the work goes on."""
+    with contextlib.suppress(OSError, ValueError):
+        print(line, flush=True)
+
+
+def forget_output():
+    """Exit handler. Python would fail to flush a closed pipe, with status 120."""
+    sys.stdout = None
+    sys.stderr = None
+
+
+def set_up_logging():
+    """Let kafka-python say what is wrong, on the standard error."""
+    handler = logging.StreamHandler()
+    handler.addFilter(once_a_minute)
+    logging.basicConfig(handlers=[handler])
+    logging.disable(logging.DEBUG)  # the debug lines of kafka-python hold passwords
 
 
 def once_a_minute(record):
-    """Log filter: no message twice a minute."""
-    if record.name.startswith("kafka"):
-        record.exc_info = None
-        if record.msg in log and record.created < log[record.msg].created + 60:
-            return False
-        log[record.msg] = record
+    """Log filter: a warning of kafka-python is shown once a minute, without traceback.
+
+    In an outage, there are 15 of them a second.
+    """
+    if not record.name.startswith("kafka") or record.levelno < logging.WARNING:
+        return True
+    record.exc_info = None
+    last_time = shown.get(record.msg, 0)
+    if record.created < last_time + 60:
+        return False
+    shown[record.msg] = record.created
     return True
 
 
+def handle_signals(handler):
+    """Let `handler` have each signal that asks a program to stop."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
+        if hasattr(signal, name):  # Windows has no SIGHUP, others have no SIGBREAK
+            signal.signal(getattr(signal, name), handler)
+
+
+def seconds(text):
+    """Return the seconds in the text of a flag, up to a day."""
+    value = float(text)
+    if not 0 <= value <= 86_400:
+        raise argparse.ArgumentTypeError(f"{text} is not within 0 and 86400 seconds")
+    return value
+
+
+def natural(text):
+    """Return the whole number in the text of a flag, from 0."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{text} is not 0 or more")
+    return value
+
+
+def positive(text):
+    """Return the whole number in the text of a flag, from 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return value
+
+
+def read_flags():
+    """Return the flags. A bad one ends the program with status 2."""
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        epilog="Environment: KAFKA_BOOTSTRAP_SERVERS, KAFKA_SECURITY_PROTOCOL, "
+        "KAFKA_SASL_MECHANISM, KAFKA_SASL_PLAIN_USERNAME, KAFKA_SASL_PLAIN_PASSWORD, "
+        "KAFKA_SSL_CAFILE, KAFKA_SSL_CERTFILE, KAFKA_SSL_KEYFILE, KAFKA_SSL_PASSWORD",
+    )
+    parser.add_argument("--topic", default="user_signups", help="topic to publish to")
+    parser.add_argument("--count", type=natural, default=10, help="number of users")
+    parser.add_argument(
+        "--delay", type=seconds, default=0.1, help="seconds between two users"
+    )
+    parser.add_argument(
+        "--partitions",
+        type=positive,
+        default=1,
+        help="number of partitions, if this run creates the topic",
+    )
+    return parser.parse_args()
+
+
 def main():
-    """Exit status: 0 all published, 1 failed, 2 bad flag."""
-    parser = argparse.ArgumentParser(description=__doc__, epilog=VARIABLES)
-    parser.add_argument("--topic", default="user_signups")
-    parser.add_argument("--count", type=int, default=10)
-    parser.add_argument("--delay", type=float, default=0.1)
-    parser.add_argument("--partitions", type=int, default=1)
-    args = parser.parse_args()
-    if args.count < 0 or args.partitions < 1 or not 0 <= args.delay <= 86_400:
-        parser.error("--count: from 0, --delay: 0 to 86400, --partitions: from 1")
-    for name in "SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK":
-        signal.signal(getattr(signal, name, signal.SIGINT), shut_down)
-    atexit.register(vars(sys).update, stdout=None, stderr=None)  # else 120
-    logging.basicConfig()
-    logging.getLogger().handlers[0].addFilter(once_a_minute)
-    logging.disable(logging.DEBUG)  # it shows passwords
+    """Sign users up. Exit status: 0 all published or stopped, 1 failed, 2 bad flag."""
+    args = read_flags()
+    handle_signals(shut_down)
+    atexit.register(forget_output)
+    set_up_logging()
     say("starting producer")
     try:
-        with contextlib.closing(KafkaAdminClient(**CLUSTER)) as admin:
-            if args.topic in admin.list_topics():
-                say(f"Topic {args.topic} is already created")
-            else:
-                with contextlib.suppress(errors.TopicAlreadyExistsError):
-                    admin.create_topics([NewTopic(args.topic, args.partitions, -1)])
-        producer = KafkaProducer(**CLUSTER, acks="all", enable_idempotence=True)
+        create_topic(args.topic, args.partitions)
+        producer = connect()
+    except errors.KafkaConfigurationError:
+        sys.exit("error: kafka-python 2.3 is needed: pip install -r requirements.txt")
     except Exception as error:
-        lines = [r.getMessage() for r in log.values() if r.name == "kafka.conn"]
-        problem = f"cannot publish to {SERVERS}: {[*lines, repr(error)][0]}"
-        sys.exit(0 if is_shutting_down else f"error: {problem}")
-    publish(producer, args.topic, args.count, args.delay)
+        sys.exit(f"error: cannot publish to {SERVERS}: {error!r}")
+    published = publish(producer, args.topic, args.count, args.delay)
+    with contextlib.suppress(errors.KafkaTimeoutError):
+        producer.close(timeout=0)
+    handle_signals(signal.SIG_IGN)  # at its end, Python takes our handler away
+    say(f"Published {published} of {args.count} messages to topic {args.topic}")
+    if failures:
+        reason = type(next(iter(failures.values()))).__name__
+        sys.exit(f"error: not acknowledged ({reason}): {', '.join(failures)}")
 
 
 if __name__ == "__main__":
