@@ -64,8 +64,9 @@ def send(producer, topic, email):
 
     The email is the key, too: messages with the same key stay in order.
     """
+    text = email.encode()
     try:
-        sent[email] = producer.send(topic, key=email.encode(), value=email.encode())
+        sent[email] = producer.send(topic, key=text, value=text)
     except errors.KafkaError as error:
         failures[email] = error
 
@@ -226,7 +227,8 @@ def main():
     say(f"Published {published} of {args.count} messages to topic {args.topic}")
     if failures:
         reason = type(next(iter(failures.values()))).__name__
-        sys.exit(f"error: not acknowledged ({reason}): {', '.join(failures)}")
+        names = ", ".join(failures)
+        sys.exit(f"error: not acknowledged ({reason}): {names}")
 
 
 if __name__ == "__main__":
