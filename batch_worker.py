@@ -149,7 +149,9 @@ def commit(consumer):
         except errors.KafkaTimeoutError as error:
             if is_last_try:
                 give_up(error)
-        except errors.CommitFailedError:  # the group went on without this worker
+        except errors.CommitFailedError as error:  # the group went on without us
+            if is_shutting_down:
+                give_up(error)
             logging.warning("not committed, will be handled again: %s", offsets)
             offsets.clear()
         except Exception as error:

@@ -129,7 +129,7 @@ def test_without_a_broker_the_producer_names_all_who_are_not_acknowledged(
     own_broker.kill()
     if is_stopped:
         producer.send(signal.SIGINT, signal.SIGINT)
-    producer.failed("error: not acknowledged: ", seconds=70)
+    producer.failed("error: not acknowledged (KafkaTimeoutError): ", seconds=80)
     own_broker.start()
     published, named = producer.published, producer.unacknowledged
     assert named

@@ -181,7 +181,7 @@ class Script:
     @property
     def unacknowledged(self):
         """The users whom the producer called not acknowledged, in order."""
-        return emails("not acknowledged: ", self.err)
+        return emails("not acknowledged (", self.err)
 
     @property
     def problems(self):
