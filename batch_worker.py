@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from queue import Queue
+from queue import SimpleQueue
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition, errors
 from kafka.structs import OffsetAndMetadata
@@ -38,7 +38,7 @@ CLUSTER = {
 
 is_shutting_down = False
 is_rebalancing = False
-emails = Queue()  # the buffer
+emails = SimpleQueue()  # the buffer; a Queue could do more, and is slower
 offsets = {}  # {partition: offset to commit} of what is in the buffer
 is_full = threading.Event()
 client_lock = threading.Lock()  # held by the thread that uses the consumer
@@ -84,12 +84,13 @@ def receive(consumer, max_batch_size):
         if is_rebalancing:  # they may be another worker's by now: see Rebalance
             raise errors.RebalanceInProgressError("this worker lost its group")
         line = "received a message, inserting into a queue buffer"
-        say("\n".join([line] * len(messages)))
+        say("\n".join([line] * len(messages)))  # one line for each of them
         for message in messages:
             email = read_email(partition, message)
             if email:
                 emails.put(email)
-        offsets[partition] = OffsetAndMetadata(message.offset + 1, "", -1)
+        last = messages[-1]
+        offsets[partition] = OffsetAndMetadata(last.offset + 1, "", -1)
     if emails.qsize() >= max_batch_size:
         is_full.set()
 
