@@ -82,7 +82,7 @@ def receive(consumer, max_batch_size):
     polled = consumer.poll(timeout_ms=200, max_records=room)
     for partition, messages in polled.items():
         if is_rebalancing:  # they may be another worker's by now: see Rebalance
-            raise errors.RebalanceInProgressError("this worker lost its group")
+            raise errors.RebalanceInProgressError("start this worker again")
         line = "received a message, inserting into a queue buffer"
         say("\n".join([line] * len(messages)))  # one line for each of them
         for message in messages:
@@ -147,7 +147,7 @@ def commit(consumer):
             # A copy, because kafka-python reads it again if the answer comes late.
             consumer.commit(dict(offsets), timeout_ms=5_000)
             offsets.clear()
-        except errors.KafkaTimeoutError as error:
+        except errors.KafkaTimeoutError as error:  # the broker is away
             if is_last_try:
                 give_up(error)
         except errors.CommitFailedError as error:  # the group went on without us
@@ -167,10 +167,11 @@ def give_up(error):
 
 
 class Rebalance(ConsumerRebalanceListener):
-    """kafka-python calls it in a poll, when the group gives its partitions out anew.
+    """What happens when the group shares its partitions out anew.
 
-    Between the two calls no partition is ours. kafka-python 2.3 may forget to finish a
-    rebalance and hand out messages all the same, so the worker has to know.
+    kafka-python calls the listener in a poll. From revoked to assigned no partition is
+    ours, but kafka-python 2.3 may forget the rebalance, and hand out messages meanwhile:
+    is_rebalancing tells. `let_go` is called when the partitions are taken away.
     """
 
     def __init__(self, consumer, topic, let_go):
@@ -180,6 +181,7 @@ class Rebalance(ConsumerRebalanceListener):
         self.known_partitions = None
 
     def on_partitions_revoked(self, revoked):
+        """End what was begun, before the partitions get new owners."""
         global is_rebalancing
         is_rebalancing = True
         try:
@@ -201,6 +203,7 @@ class Rebalance(ConsumerRebalanceListener):
             self.consumer.subscribe([self.topic], listener=self)
 
     def on_partitions_assigned(self, assigned):
+        """Say what this worker reads from now on."""
         global is_rebalancing
         is_rebalancing = False
         numbers = sorted(partition.partition for partition in assigned)
@@ -349,7 +352,7 @@ def main():
     say("starting batch consumer worker")
     try:
         consumer = connect(args.topic, args.group)
-    except errors.KafkaConfigurationError:
+    except errors.KafkaConfigurationError:  # kafka-python 3 has other settings
         sys.exit("error: kafka-python 2.3 is needed: pip install -r requirements.txt")
     except Exception as error:
         sys.exit(f"error: cannot read from {SERVERS}: {error!r}")

@@ -221,7 +221,7 @@ def main():
     try:
         create_topic(args.topic, args.partitions)
         producer = connect()
-    except errors.KafkaConfigurationError:
+    except errors.KafkaConfigurationError:  # kafka-python 3 has other settings
         sys.exit("error: kafka-python 2.3 is needed: pip install -r requirements.txt")
     except Exception as error:
         sys.exit(f"error: cannot publish to {SERVERS}: {error!r}")

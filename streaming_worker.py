@@ -78,7 +78,7 @@ def receive(consumer):
     try:
         for message in consumer:
             if is_rebalancing:  # it may be another worker's by now: see Rebalance
-                raise errors.RebalanceInProgressError("this worker lost its group")
+                raise errors.RebalanceInProgressError("start this worker again")
             yield message
     except Exception as error:
         sys.exit(f"error: cannot read from {SERVERS}: {error!r}")
@@ -95,7 +95,7 @@ def commit(consumer):
             # A copy, because kafka-python reads it again if the answer comes late.
             consumer.commit(dict(offsets), timeout_ms=5_000)
             offsets.clear()
-        except errors.KafkaTimeoutError as error:
+        except errors.KafkaTimeoutError as error:  # the broker is away
             if is_last_try:
                 give_up(error)
         except errors.CommitFailedError as error:  # the group went on without us
@@ -115,10 +115,11 @@ def give_up(error):
 
 
 class Rebalance(ConsumerRebalanceListener):
-    """kafka-python calls it in a poll, when the group gives its partitions out anew.
+    """What happens when the group shares its partitions out anew.
 
-    Between the two calls no partition is ours. kafka-python 2.3 may forget to finish a
-    rebalance and hand out messages all the same, so the worker has to know.
+    kafka-python calls the listener in a poll. From revoked to assigned no partition is
+    ours, but kafka-python 2.3 may forget the rebalance, and hand out messages meanwhile:
+    is_rebalancing tells. `let_go` is called when the partitions are taken away.
     """
 
     def __init__(self, consumer, topic, let_go):
@@ -128,6 +129,7 @@ class Rebalance(ConsumerRebalanceListener):
         self.known_partitions = None
 
     def on_partitions_revoked(self, revoked):
+        """End what was begun, before the partitions get new owners."""
         global is_rebalancing
         is_rebalancing = True
         try:
@@ -149,6 +151,7 @@ class Rebalance(ConsumerRebalanceListener):
             self.consumer.subscribe([self.topic], listener=self)
 
     def on_partitions_assigned(self, assigned):
+        """Say what this worker reads from now on."""
         global is_rebalancing
         is_rebalancing = False
         numbers = sorted(partition.partition for partition in assigned)
@@ -286,7 +289,7 @@ def main():
     say("starting streaming consumer worker")
     try:
         consumer = connect(args.topic, args.group)
-    except errors.KafkaConfigurationError:
+    except errors.KafkaConfigurationError:  # kafka-python 3 has other settings
         sys.exit("error: kafka-python 2.3 is needed: pip install -r requirements.txt")
     except Exception as error:
         sys.exit(f"error: cannot read from {SERVERS}: {error!r}")
