@@ -117,9 +117,10 @@ def give_up(error):
 class Rebalance(ConsumerRebalanceListener):
     """What happens when the group shares its partitions out anew.
 
-    kafka-python calls the listener in a poll. From revoked to assigned no partition is
-    ours, but kafka-python 2.3 may forget the rebalance, and hand out messages meanwhile:
-    is_rebalancing tells. `let_go` is called when the partitions are taken away.
+    kafka-python calls both methods in a poll, and between the two calls no partition is
+    this worker's. kafka-python 2.3 may forget that a rebalance is under way, and hand
+    out messages nevertheless: is_rebalancing remembers it. `let_go` says what to do
+    with what was begun.
     """
 
     def __init__(self, consumer, topic, let_go):
