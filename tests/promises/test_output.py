@@ -2,9 +2,10 @@
 
 import os
 import pathlib
+import time
 
 import pytest
-from script import BATCH, PRODUCER, pace, quick, users
+from script import BATCH, PRODUCER, emails, pace, quick, users
 
 pty = pytest.importorskip("pty", reason="needs a system that has terminals")
 FULL_DISK = pathlib.Path("/dev/full")
@@ -82,6 +83,25 @@ def test_a_pipe_that_nobody_reads(start, signups, worker_script):
     worker.stop()
     with open(reading_end) as reader:
         assert len(reader.read()) < 150_000, "less than all lines together"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("delay", [0.002, 0], ids=["one by one", "full speed"])
+def test_a_producer_whose_lines_nobody_reads_for_a_while(start, signups, delay):
+    """As after Ctrl+S: its last line is true, and it names nobody who is in the log."""
+    reading_end, writing_end = os.pipe()
+    flags = ["--count", 3_000, "--delay", delay]
+    producer = start(PRODUCER, *flags, stdout=writing_end)
+    os.close(writing_end)
+    time.sleep(75)  # longer than any limit of the producer
+    with open(reading_end) as reader:
+        lines = reader.read().splitlines()
+    status, log = producer.ended(), signups.log()
+    assert emails("Published message", lines) == log == users(*range(len(log)))
+    assert lines[-1].startswith(f"Published {len(log)} of 3000 messages")
+    assert status == (0 if len(log) == 3_000 else 1)
+    assert {*producer.unacknowledged} & {*log} == set()
+    assert "Traceback" not in "".join(producer.err)
 
 
 def test_a_terminal_that_goes_away(start, signups, any_script):

@@ -1,16 +1,12 @@
 """Workers share a group: one takes over from another, and partitions move."""
 
 import signal
-import subprocess
-import sys
 
 import pytest
-from broker import Broker, free_port
 from churn import replace_all
 from script import (
     BATCH,
     PRODUCER,
-    ROOT,
     STREAMING,
     assert_each_once,
     pace,
@@ -19,6 +15,7 @@ from script import (
     wait_until,
 )
 from signups import SignUps
+from way import Way
 
 two_partitions = pytest.mark.parametrize(
     "signups", [2], indirect=True, ids=["two partitions"]
@@ -106,7 +103,8 @@ def test_the_buffer_drops_messages_that_a_new_worker_took_over(
 ):
     producer = start(PRODUCER, "--partitions", 2, "--count", 20, *quick(PRODUCER))
     assert producer.ended() == 0
-    buffering = start(BATCH, "--interval", 600, *quick(BATCH)[:2])
+    flags = ["--interval", 600, "--work-seconds", 0, "--max-batch-size", 21]
+    buffering = start(BATCH, *flags)
     buffering.wait_for("received a message", times=20)
     newcomer = start(STREAMING, *quick(STREAMING))
     buffering.wait_for("rebalance: 20 messages")
@@ -119,6 +117,7 @@ def test_the_buffer_drops_messages_that_a_new_worker_took_over(
     signups.wait_for_members(1)
     signups.wait_until_done()
     last.stop()
+    assert buffering.count("the buffer is full") == 0
     assert_each_once(users(*range(20)), newcomer, buffering, last)
 
 
@@ -170,20 +169,11 @@ def test_a_second_worker_of_one_partition_says_that_it_waits(start, signups):
 
 
 @pytest.fixture
-def distant(of_ours, tmp_path):
+def distant(of_ours, bootstrap):
     """The topic and the group of this test, on a broker that is 0.1 seconds away."""
-    broker, port = Broker(tmp_path), free_port()
-    broker.properties["advertised.listeners"] = f"PLAINTEXT://localhost:{port}"
-    network = ROOT / "tests" / "support" / "slow_network.py"
-    command = [sys.executable, network, port, broker.port, 0.1]
-    way = subprocess.Popen(map(str, command), stderr=subprocess.DEVNULL)
-    broker.start()
-    signups = SignUps(f"localhost:{port}")
+    signups = SignUps(Way(bootstrap, seconds=0.1).bootstrap)
     yield signups
     signups.close()
-    broker.kill()
-    way.kill()
-    way.wait()
 
 
 @pytest.mark.slow
