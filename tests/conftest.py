@@ -30,6 +30,7 @@ def pytest_addoption(parser):
     parser.addoption(
         "--churn-seed", type=int, help="repeat the choices of a test_churn.py"
     )
+    parser.addoption("--place", default="", help="repeat this of test_every_line.py")
 
 
 def pytest_collection_modifyitems(config, items):

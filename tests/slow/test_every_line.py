@@ -1,0 +1,160 @@
+"""A signal at every line of a script that a run reaches, where the line begins.
+
+If the line is visited again, a signal comes at its second and at its fifth visit, too.
+A failure names each place, such as batch_worker.py:83:2:SIGTERM, the second visit to
+line 83. Repeat one of them, or all that begin like it:
+bash tests/run.sh tests/slow/test_every_line.py --all --place batch_worker.py:83:
+"""
+
+import concurrent.futures
+import contextlib
+import json
+import linecache
+import os
+import select
+import signal
+import subprocess
+import sys
+
+import pytest
+from script import ALTERED, BATCH, PRODUCER, ROOT, STREAMING, Script, environment, users
+from signups import SignUps
+
+FLOORS = {PRODUCER: 150, STREAMING: 200, BATCH: 270}  # a sweep reaches so many places
+AT_ONCE = 4  # runs at the same time
+MESSAGES = [*users(*range(8)), None, *users(*range(8, 16))]  # None is no email
+FLAGS = {
+    PRODUCER: ["--count", "1000", "--delay", "0.005"],
+    STREAMING: ["--work-seconds", "0.002"],
+    BATCH: ["--work-seconds", "0.002", "--interval", "0.1", "--max-batch-size", "3"],
+}
+
+
+@contextlib.contextmanager
+def starter(script, bootstrap):
+    """A process that runs the script as often as it is asked to."""
+    with subprocess.Popen(
+        [sys.executable, ALTERED / "signal_at_line.py", ROOT / script],
+        bufsize=0,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment(bootstrap),
+        cwd=ROOT,
+        start_new_session=True,
+    ) as process:
+        yield process
+        process.stdin.close()
+
+
+class Run(Script):
+    """A run of a script. A signal comes at the place, or else when all is done."""
+
+    def __init__(self, script, signups, starter, directory, place):
+        self.name, self.signups, self.starter = script, signups, starter
+        self.files = [directory / f"{starter.pid}.{name}" for name in ("out", "err")]
+        for file in self.files:
+            file.write_text("")
+        flags = ["--topic", signups.topic, *FLAGS[script]]
+        flags += ["--group", signups.group] if script != PRODUCER else []
+        request = json.dumps([flags, [*map(str, self.files)], place])
+        starter.stdin.write(f"{request}\n".encode())
+        process = int(starter.stdout.readline())
+        for _ in range(1_000):
+            if self.has_ended(seconds=0.02) or self.is_done():
+                break
+        for number in signal.SIGTERM, signal.SIGKILL:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, number)
+            if self.has_ended(seconds=20):
+                break
+        self.status = int(starter.stdout.readline())
+        self.out, self.err = [
+            file.read_text().splitlines(keepends=True) for file in self.files
+        ]
+        self.was_hit = "a signal comes\n" in self.err
+
+    def has_ended(self, seconds):
+        """Wait so long for the end of the run."""
+        return select.select([self.starter.stdout], [], [], seconds)[0]
+
+    def is_done(self):
+        """Tell whether the last user is published, or handled and committed."""
+        if MESSAGES[-1] not in self.files[0].read_text():
+            return False
+        return self.name == PRODUCER or self.signups.committed() == len(MESSAGES)
+
+    def check(self, is_killed):
+        """After SIGKILL, nobody is lost. After SIGTERM, all that was begun is done."""
+        if self.name == PRODUCER:
+            is_created = self.signups.topic in self.signups.topics()
+            assert self.published == (self.signups.log() if is_created else [])
+        else:
+            committed = self.signups.committed()
+            done = [message for message in MESSAGES[:committed] if message]
+            if is_killed:
+                assert self.status == -signal.SIGKILL
+                assert {*done} <= {*self.finished}
+                return
+            assert self.begun == self.finished == done
+            assert self.count("received a message") <= committed
+            assert self.signups.members() == []
+        is_starting = self.out == []  # it may not have installed its handler yet
+        assert self.status == 0 or (is_starting and self.status == -signal.SIGTERM)
+        assert "Traceback" not in "".join(self.err)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("name", "script"),
+    [
+        ("SIGTERM", BATCH),
+        ("SIGTERM", STREAMING),
+        ("SIGKILL", BATCH),
+        ("SIGKILL", STREAMING),
+        ("SIGTERM", PRODUCER),
+    ],
+)
+def test_a_signal_at_every_line(signups, tmp_path, request, name, script):
+    signups.publish(*MESSAGES)
+    failures = []
+
+    def run(starter, *place):
+        """Run the script, with a topic or a group of its own."""
+        with contextlib.closing(SignUps(signups.bootstrap, 0)) as own:
+            if script != PRODUCER:
+                own.topic = signups.topic
+            run = Run(script, own, starter, tmp_path, place)
+            try:
+                run.check(is_killed=run.was_hit and name == "SIGKILL")
+            except AssertionError as error:
+                failures.append(f"{describe(place)}{error}\n{run}")
+        return run
+
+    def describe(place):
+        where = ":".join(map(str, [script, *place]))
+        return f"{where} {linecache.getline(str(ROOT / script), *place[:1])}"
+
+    def sweep(places):
+        """Return how many of the places were reached, in one of two tries."""
+        with starter(script, signups.bootstrap) as process:
+            return sum(
+                run(process, *place).was_hit or run(process, *place).was_hit
+                for place in places
+                if len(failures) < 5
+            )
+
+    with starter(script, signups.bootstrap) as process:
+        visits = json.loads(run(process).err[-1])
+    places = [
+        (int(line), visit, name)
+        for line, most in visits.items()
+        for visit in (1, 2, 5)
+        if visit <= most
+    ]
+    wanted = request.config.option.place
+    places = [place for place in places if describe(place).startswith(wanted)]
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        reached = sum(pool.map(sweep, [places[n::AT_ONCE] for n in range(AT_ONCE)]))
+    print(f"{name} at {reached} of {len(places)} places of {script}")
+    assert not failures, "\n\n".join(failures)
+    assert wanted or reached >= FLOORS[script]
