@@ -8,7 +8,6 @@ import sys
 
 import pytest
 from confluent_kafka import Consumer
-from lag import NAMES
 from script import (
     BATCH,
     PRODUCER,
@@ -22,6 +21,7 @@ from script import (
     users,
     wait_until,
 )
+from variables import NAMES
 
 WORK = "--work-seconds -1, --work-seconds nan, --work-seconds inf"
 SIZE = "--max-batch-size 0, --max-batch-size 1.5"

@@ -5,8 +5,8 @@ import concurrent.futures
 from broker import Broker
 from confluent_kafka import TopicCollection
 from confluent_kafka.admin import AdminClient
-from lag import settings
 from script import wait_until
+from variables import settings
 
 NODES = (1, 2, 3)
 

@@ -16,7 +16,7 @@ from confluent_kafka.admin import (
     UserScramCredentialUpsertion,
 )
 from cryptography.hazmat.primitives import serialization
-from lag import NAMES
+from variables import settings
 
 PASSWORD = 's3cr3t "quoted" \\back%s{0}=\u00fc'
 RIGHTS = {  # user: what the user may do with any topic, and with any group
@@ -126,9 +126,8 @@ class SecureBroker(Broker):
         for answer in [*users_known, *admin.create_acls(rights).values()]:
             answer.result()
         for environment in (self.environment, self.mutual_environment):
-            settings = {NAMES[n]: v for n, v in environment.items() if n in NAMES}
             address = environment["KAFKA_BOOTSTRAP_SERVERS"]
-            client = AdminClient({"bootstrap.servers": address, **settings})
+            client = AdminClient(settings(address, environment))
             client.list_topics(timeout=60)  # the first log-in to a broker takes long
 
     def certify(self):

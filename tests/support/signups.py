@@ -19,8 +19,8 @@ from confluent_kafka import (
     TopicPartition,
 )
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
-from lag import settings
 from script import LIMIT, wait_until
+from variables import settings
 
 REFUSALS = {  # to ask again would not help
     KafkaError.GROUP_ID_NOT_FOUND,
