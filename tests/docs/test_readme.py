@@ -1,6 +1,7 @@
 """README.md cannot rot: what it quotes, names and links is there."""
 
 import ast
+import importlib
 import importlib.metadata
 import json
 import os
@@ -14,9 +15,9 @@ import pytest
 import yaml
 from readme import (
     FENCE,
-    OWN_WORK,
     PROSE,
     README,
+    RUN_ELSEWHERE,
     SECTIONS,
     blocks,
     quotes,
@@ -39,7 +40,7 @@ WHO = {
 
 
 @pytest.mark.parametrize(
-    "quote", [code for code in blocks("python") if code not in OWN_WORK]
+    "quote", [code for code in blocks("python") if code not in RUN_ELSEWHERE]
 )
 def test_quoted_code_is_in_a_script(quote):
     everything = "\n".join(map(source, SCRIPTS))
@@ -66,9 +67,8 @@ def messages(script):
         ]
         words = " ".join(text for text in texts if isinstance(text, str)).split()
         if len(words) > 1 or words == ["partitions:"]:
-            yield "".join(
-                ".+" if text is None else re.escape(str(text)) for text in texts
-            )
+            known = [None if text is None else re.escape(str(text)) for text in texts]
+            yield re.sub("%[ds]", ".+", "".join(text or ".+" for text in known))
 
 
 @pytest.mark.parametrize(
@@ -152,14 +152,14 @@ def test_measured_rows_are_those_of_the_picture(theme):
 def check_compose(*words):
     """Check a `docker compose` command against docker-compose.yml."""
     profiles = {p for service in COMPOSE.values() for p in service.get("profiles", "")}
-    options = {"--profile": {"*", *profiles}, "--scale": COMPOSE}
+    options = {"--profile": {"*", *profiles}, "--scale": COMPOSE, "--rmi": {"all"}}
     command, words = None, list(words)
     while words:
         word = words.pop(0)
         if word in options:
             assert words.pop(0).partition("=")[0] in options[word]
         elif command == "exec":
-            assert word in COMPOSE and words.pop(0) == "rpk"
+            assert word in COMPOSE and "rpk " in " ".join(words)
             return
         elif command and not word.startswith("-"):
             assert word in COMPOSE
@@ -169,7 +169,10 @@ def check_compose(*words):
 
 
 def check_python(script, *words):
-    """Check that the script takes these flags."""
+    """Check that the script takes these flags, or that the module is there."""
+    if script == "-m":
+        assert importlib.import_module(words[0])
+        return
     assert {word for word in words if word.startswith("-")} <= {*flags(script)}
 
 
@@ -181,12 +184,19 @@ def check_pip(*words):
         known = importlib.metadata.metadata("kafka-python").get_all("Provides-Extra")
         assert extra[1] in known
     else:
-        assert f"{words[0]}>=" in source("tests/requirements-slow.txt")
+        known = source("tests/requirements.txt") + source("tests/requirements-slow.txt")
+        assert f"{words[0]}>=" in known
 
 
 def check_export(*settings):
     """Check that the scripts read these variables."""
     assert {s.partition("=")[0] for s in settings} <= {*quotes(SECTIONS[REFERENCE])}
+
+
+def check_rm(option, path):
+    """Check that something here makes what is removed."""
+    made_by = "tests/setup.sh" if path == ".venv" else "tests/support/jars.py"
+    assert option == "-r" and re.split("[/*]", path.strip("*"))[-1] in source(made_by)
 
 
 COMMANDS = {
@@ -197,6 +207,7 @@ COMMANDS = {
     "source .venv/bin/activate": lambda: README.index("python3 -m venv .venv\n"),
     "export": check_export,
     "bash": lambda script, *_: source(script),
+    "rm": check_rm,
 }
 
 

@@ -9,6 +9,7 @@ FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PROSE = FENCE.sub("", README)
 SECTIONS = dict(re.findall(r"^## (.+)\n((?:(?!## ).*\n)*)", README, re.MULTILINE))
 OWN_WORK = SECTIONS["Put your own work in"]
+RUN_ELSEWHERE = OWN_WORK + SECTIONS["Troubleshooting"]  # by tests of their own
 
 
 def source(path):

@@ -67,11 +67,13 @@ class Terminal:
         line = KEYS.sub("", self.shell.before).replace(" (core dumped)", "")
         return PROMPT if found == 1 else line
 
-    def play(self, transcript, pace=0):
+    def play(self, transcript, pace=0, pause=0):
         """Do what the transcript says. Fail if the terminal shows anything else.
 
         Type what follows `$ `, one key every `pace` seconds, and press ^C and ^\\.
+        Read for `pause` seconds before, and before a key when nothing more appears.
         """
+        time.sleep(pause)
         is_skipping = False
         for line in transcript.splitlines():
             if line == ELISION:
@@ -80,6 +82,7 @@ class Terminal:
             keys = KEYS.findall(line)
             if keys and is_skipping:
                 self.skip_until_quiet()
+                time.sleep(pause)
                 is_skipping = False
             for key in keys:
                 time.sleep(KEY_SECONDS)

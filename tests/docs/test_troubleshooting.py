@@ -1,0 +1,92 @@
+"""The README's Troubleshooting: its rows are what scripts say, and its cure cures."""
+
+import re
+import socket
+import subprocess
+import sys
+
+import pytest
+from kafka import KafkaProducer
+from readme import SECTIONS, blocks, quotes, rows
+from script import PRODUCER, ROOT, STREAMING, Script, quick, users
+from terminal import pattern
+
+ROWS = rows("Troubleshooting")
+TRIED = [PRODUCER, STREAMING]
+VARIES = r"(?<=localhost:)\d+|(?<=port )\d+|(?<=error )\d+"  # here, or elsewhere
+
+
+@pytest.fixture
+def failures(start, signups, nowhere, own_broker, secured):
+    """The mistakes of the first day: what they are, and the scripts that meet them."""
+    wrong = {**secured, "KAFKA_SASL_PLAIN_PASSWORD": "wrong"}
+    stranger = {**secured, "KAFKA_SSL_CAFILE": ""}
+    address = secured["KAFKA_BOOTSTRAP_SERVERS"]
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        second = Script("tests/broker.py", "--port", port, bootstrap=nowhere)
+        second.ended()
+    own_broker.kill()
+    own_broker.properties["offsets.topic.replication.factor"] = 3
+    own_broker.start()
+    alone = start(STREAMING, bootstrap=own_broker.address)
+    alone.ended()
+    own_broker.kill()
+    own_broker.properties["advertised.listeners"] = "PLAINTEXT://redpanda:29092"
+    own_broker.start()
+    return {
+        "another broker": [second],
+        "three copies": [alone],
+        "calls itself": [start(s, bootstrap=own_broker.address) for s in TRIED],
+        "nothing listens": [start(s, bootstrap=nowhere) for s in TRIED],
+        "wrong user": [start(s, bootstrap=address, env=wrong) for s in TRIED],
+        "the authority": [start(s, bootstrap=address, env=stranger) for s in TRIED],
+        "another protocol": [start(s, bootstrap=address) for s in TRIED],
+    }
+
+
+def fits(row, script):
+    """Tell whether a script has said everything that a row quotes."""
+    said = "".join(script.err)
+    looks = [pattern(re.sub(VARIES, "...", quote)) for quote in quotes(row[0])]
+    return all(re.search(look, said) for look in looks)
+
+
+@pytest.mark.slow
+def test_the_first_row_that_fits_is_the_right_one(failures):
+    for cause, scripts in failures.items():
+        for script in scripts:
+            assert script.ended() == 1 and "Traceback" not in "".join(script.err)
+            row = next(row for row in ROWS if fits(row, script))
+            assert cause in row[1], script
+
+
+class NotUTF8(str):
+    """A header's name that no other client can read."""
+
+    def encode(self, *_):
+        return b"\xff"
+
+
+def test_the_group_is_moved_past_a_record_that_cannot_be_read(
+    start, signups, complete, worker_script
+):
+    """By the README's own code, with the names and the offsets that it has here.
+
+    User4 is in the same batch, which kafka-python reads from its beginning.
+    """
+    producer = KafkaProducer(bootstrap_servers=signups.bootstrap, linger_ms=500)
+    for email in users(0, 1, 2, 3, 4):
+        headers = [(NotUTF8(), b"")] if email == "user3@gmail.com" else []
+        producer.send(signups.topic, email.encode(), headers=headers)
+    producer.close()
+    signups.publish(*users(5))
+    [code] = blocks("python", SECTIONS["Troubleshooting"])
+    code = code.replace("user_signups", signups.topic).replace("group1", signups.group)
+    for offset in (3, 4):
+        start(worker_script, *quick(worker_script)).failed("CorruptRecordError")
+        assert signups.committed() == offset
+        move = code.replace("(4,", f"({offset + 1},")
+        env = {"KAFKA_BOOTSTRAP_SERVERS": signups.bootstrap}
+        subprocess.run([sys.executable, "-c", move], cwd=ROOT, env=env, check=True)
+    assert complete(worker_script).finished == users(5)
