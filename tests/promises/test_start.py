@@ -98,8 +98,9 @@ def test_an_address_that_leads_nowhere_is_named(addresses, address, cause):
     [
         ({"advertised.listeners": "PLAINTEXT://nohost.invalid:9092"}, SCRIPTS),
         ({"offsets.topic.replication.factor": 3}, WORKERS),
+        ({"group.min.session.timeout.ms": 30_000}, WORKERS),
     ],
-    ids=["its own name does not resolve", "no coordinator for a group"],
+    ids=["its own name does not resolve", "no coordinator", "no session below 30 s"],
     indirect=["own_broker"],
 )
 def test_a_broker_that_cannot_be_used_is_named(own_broker, scripts):
