@@ -25,8 +25,7 @@ RECORD = [sys.executable, "-m", "asciinema", "rec", "--quiet", "--idle-time-limi
 DRAW = [sys.executable, "-m", "termtosvg", "render"]
 LOOK = ["--template", "window_frame", "--loop-delay", "4000"]
 PICTURES = {  # name: which transcripts of terminal 3 it shows, and its rows and columns
-    "ctrl-c": ([0, 1], (20, 76)),
-    "last-flush": ([3, 4], (30, 100)),
+    "ctrl-c": ([0], (20, 76)),
 }
 UNRECORDED = (24, 200)
 KEY_SECONDS = 0.06  # between two keys that are typed
