@@ -30,8 +30,9 @@ class Desk:
         self.port = broker.port if broker else free_port()
         self.terminals = {}
         path = f"{pathlib.Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        ours = {"PYTHONUNBUFFERED", "KAFKA_VERSION"}
         self.env = {
-            **{n: v for n, v in os.environ.items() if n != "PYTHONUNBUFFERED"},
+            **{name: v for name, v in os.environ.items() if name not in ours},
             "PATH": path,
             "TMPDIR": str(directory),
             "KAFKA_BOOTSTRAP_SERVERS": f"localhost:{self.port}",

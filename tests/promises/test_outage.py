@@ -22,7 +22,7 @@ from script import (
     users,
     wait_until,
 )
-from secure import PASSWORD, SecureBroker
+from secure import PASSWORD, SecureBroker, needs_scram
 from signups import SignUps
 
 OUTAGE = 12  # seconds: the outage itself, not a wait for a fact
@@ -167,6 +167,7 @@ def test_a_group_outlasts_outages(start, signups, own_broker):
 
 @pytest.fixture
 def secure_broker(of_ours, tmp_path, request):
+    needs_scram()
     broker = SecureBroker(tmp_path, **request.param)
     broker.start()
     yield broker

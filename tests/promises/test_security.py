@@ -24,7 +24,7 @@ from script import (
     quick,
     users,
 )
-from secure import PASSWORD
+from secure import PASSWORD, needs_scram
 
 GIVE_UP = 15  # seconds that a script may take to report a refused connection
 WRONG = PASSWORD.replace("s3cr3t", "gu3ss3d")
@@ -80,6 +80,8 @@ CASES = [
 
 def change(environment, differs):
     """Return an environment with these variables altered. Files are beside the CA."""
+    if SCRAM.items() <= differs.items():
+        needs_scram()
     folder = pathlib.Path(environment["KAFKA_SSL_CAFILE"]).parent
     files = {k: folder / v for k, v in differs.items() if v and k.endswith("FILE")}
     changes = {f"KAFKA_{name}": value for name, value in {**differs, **files}.items()}
@@ -109,8 +111,8 @@ def assert_password_is_kept(script, password=PASSWORD):
 def test_a_log_in_takes_the_environment_only(
     start, signups, secured, mutual, worker_script, how
 ):
-    password = {**secured, "KAFKA_SASL_MECHANISM": how}
-    environment = mutual if how == "mutual TLS" else password
+    is_mutual = how == "mutual TLS"
+    environment = mutual if is_mutual else change(secured, {"SASL_MECHANISM": how})
     worker = start(worker_script, *few(worker_script), env=environment)
     producer = start(PRODUCER, *few(PRODUCER), env=environment)
     assert producer.ended() == 0

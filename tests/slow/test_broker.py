@@ -7,7 +7,7 @@ import socket
 import psutil
 import pytest
 from broker import free_port
-from jars import KEPT, is_whole
+from jars import KEPT, VERSION, is_whole
 from script import LIMIT, STOPS, Script
 from signups import SignUps
 
@@ -21,6 +21,7 @@ def run():
     brokers = []
 
     def run(*flags, **env):
+        env["KAFKA_VERSION"] = VERSION
         brokers.append(Script(BROKER, *flags, bootstrap="", env=env))
         return brokers[-1]
 

