@@ -2,29 +2,20 @@
 
 import time
 
-import pytest
-from script import BATCH, STREAMING, pace, quick, tally, users
+from script import BATCH, pace, quick, tally, users
 
 
-@pytest.mark.parametrize(
-    ("script", "interval", "moment"),
-    [
-        pytest.param(STREAMING, None, "updating user", id="in the middle of a message"),
-        pytest.param(BATCH, 0.5, "updating status", id="in the middle of a batch"),
-        pytest.param(BATCH, 600, "received a message", id="with a filled buffer"),
-    ],
-)
-def test_nobody_is_missing_after_sigkill(start, signups, script, interval, moment):
+def test_nobody_is_missing_after_sigkill(start, signups, worker_script):
     """The group gives a dead member up after 10 s, its session_timeout_ms."""
     signups.publish(*users(*range(10)))
-    crashed = start(script, *pace(script, 1, interval))
-    crashed.wait_for(moment)
+    crashed = start(worker_script, *pace(worker_script, 1))
+    crashed.wait_for("updating")
     crashed.kill()
     crashed_at = time.monotonic()
     done = signups.committed()
     assert crashed.finished == users(*range(done)), "only finished work is committed"
 
-    successor = start(script, *quick(script))
+    successor = start(worker_script, *quick(worker_script))
     successor.wait_for("sending email")
     assert time.monotonic() - crashed_at < 15
     signups.wait_until_done()

@@ -55,13 +55,12 @@ def test_streaming_finishes_the_message_in_hand_and_begins_no_other(start, signu
     assert worker.out[-1].strip() == FAREWELL
 
 
-@pytest.mark.parametrize("step", ["sending email to", "updating user"])
-def test_streaming_workers_go_on_where_the_last_one_stopped(start, signups, step):
+def test_streaming_workers_go_on_where_the_last_one_stopped(start, signups):
     signups.publish(*users(*range(7)))
     workers = []
     for number in (STOPS * 3)[:3]:
         workers.append(start(STREAMING, "--work-seconds", 0.2))
-        workers[-1].wait_for(step, times=2)
+        workers[-1].wait_for("updating user", times=2)
         workers[-1].stop(number, number)
     last = start(STREAMING, "--work-seconds", 0.1)
     last.wait_for("finished processing message")
@@ -69,20 +68,6 @@ def test_streaming_workers_go_on_where_the_last_one_stopped(start, signups, step
     begun = [email for worker in [*workers, last] for email in worker.begun]
     assert begun == users(*range(7))
     assert signups.lag() == 0
-
-
-@pytest.mark.parametrize("step", ["sending email to", "updating user"])
-def test_streaming_at_full_speed_stops_after_the_message_in_hand(
-    start, signups, complete, step
-):
-    """Quick messages share a commit. A stop commits those that were handled."""
-    signups.publish(*users(*range(300)))
-    env = {"ACTION": "signal", "AT_LINE": f"{step} user150@gmail.com"}
-    first = start(STREAMING, *quick(STREAMING), altered="at_line", env=env)
-    assert first.ended() == 0
-    assert first.begun == first.finished == users(*range(151))
-    assert signups.committed() == 151
-    assert_each_once(users(*range(300)), first, complete(STREAMING))
 
 
 @each_signal
@@ -97,11 +82,10 @@ def test_batch_flushes_its_buffer(start, signups, number):
     assert signups.lag() == 0
 
 
-@pytest.mark.parametrize("step", ["sending email to users", "updating status to"])
-def test_batch_finishes_the_batch_in_hand_once(start, signups, step):
+def test_batch_finishes_the_batch_in_hand_once(start, signups):
     signups.publish(*users(*range(20)))
     worker = start(BATCH, "--interval", 0.5)
-    worker.wait_for(step)
+    worker.wait_for("updating status to")
     worker.stop(*STOPS[:1] * 6)
     assert worker.finished == worker.begun == users(*range(20))
     assert signups.lag() == 0
