@@ -25,6 +25,7 @@ from readme import (
     source,
 )
 from script import BATCH, PRODUCER, ROOT, SCRIPTS, WORKERS
+from slow.test_every_line import PLACES
 from terminal import ELISION
 
 REFERENCE = "Flags, environment, exit status"
@@ -139,6 +140,10 @@ def test_a_link_leads_somewhere(target):
         assert target[1:] in [slug(heading) for heading in SECTIONS]
     else:
         assert target.startswith("https://") or (ROOT / target).exists()
+
+
+def test_the_places_of_a_signal_are_those_of_the_sweep():
+    assert f"more than {sum(PLACES.values()):,} places" in README
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
