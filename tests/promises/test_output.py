@@ -5,7 +5,7 @@ import pathlib
 import time
 
 import pytest
-from script import BATCH, PRODUCER, emails, pace, quick, users
+from script import PRODUCER, emails, quick, users
 
 pty = pytest.importorskip("pty", reason="needs a system that has terminals")
 FULL_DISK = pathlib.Path("/dev/full")
@@ -54,22 +54,6 @@ def test_a_stream_that_the_shell_has_closed(start, signups, any_script, streams)
     """As after `python worker.py >&-`."""
     numbers = [("stdout", "stderr").index(stream) + 1 for stream in streams]
     check(start, signups, any_script, preexec_fn=lambda: [*map(os.close, numbers)])
-
-
-def test_a_pipe_that_is_closed_in_the_middle(start, signups, worker_script):
-    """As in `python worker.py | head -3`: nobody is lost or emailed twice."""
-    signups.publish(*users(*range(100)))
-    reading_end, writing_end = os.pipe()
-    flags = [*quick(worker_script), "--work-seconds", 0.01]
-    if worker_script == BATCH:
-        flags += ["--max-batch-size", 10]
-    worker = start(worker_script, *flags, stdout=writing_end)
-    os.close(writing_end)
-    with open(reading_end) as reader:
-        for _ in range(10):
-            reader.readline()
-    signups.wait_until_done()
-    worker.stop()
 
 
 def test_a_pipe_that_nobody_reads(start, signups, worker_script):
@@ -138,11 +122,3 @@ def test_a_window_that_can_only_write(complete, signups, any_script):
     script = complete(any_script, altered="prints_into_idle")
     count = 10 if any_script == PRODUCER else 1
     assert script.published + script.finished == users(*range(count))
-
-
-def test_lines_appear_as_they_happen(start, signups, worker_script):
-    """Also in a pipe: a line is there before the work goes on."""
-    signups.publish(*users(0))
-    worker = start(worker_script, *pace(worker_script, 3))
-    worker.wait_for("sending email")
-    assert worker.count("updating") == 0

@@ -1,12 +1,13 @@
 """Workers share a group: one takes over from another, and partitions move."""
 
+import itertools
 import signal
 
 import pytest
-from churn import replace_all
 from script import (
     BATCH,
     PRODUCER,
+    STOPS,
     STREAMING,
     assert_each_once,
     pace,
@@ -53,7 +54,24 @@ def test_the_other_kind_of_worker_goes_on_where_one_stopped(
 def test_workers_are_replaced_under_load_and_nobody_is_emailed_twice(
     start, signups, worker_script
 ):
-    replace_all(start, signups, worker_script)
+    """Three workers, eight graceful replacements, 600 users."""
+    flags = pace(worker_script, 0.01)
+    if worker_script == BATCH:
+        flags = pace(worker_script, 0.4, interval=0.7)
+    running = [start(worker_script, *flags) for _ in range(3)]
+    signups.wait_for_members(3)
+    producer = start(PRODUCER, "--partitions", 6, "--count", 600, "--delay", 0.02)
+    workers = list(running)
+    for _, number in zip(range(8), itertools.cycle(STOPS)):
+        running[0].wait_for("finished processing")
+        assert running.pop(0).send(number).ended(seconds=15) == 0
+        workers.append(start(worker_script, *flags))
+        running.append(workers[-1])
+    assert producer.ended() == 0
+    signups.wait_until_done()
+    for worker in running:
+        assert worker.send(STOPS[0]).ended(seconds=15) == 0
+    assert_each_once(users(*range(600)), *workers)
 
 
 @six_partitions

@@ -9,26 +9,15 @@ import signal
 import time
 
 import pytest
-from churn import replace_all
 from script import BATCH, PRODUCER, STOPS, STREAMING, WORKERS, tally, wait_until
 
 FLAGS = {
     STREAMING: ["--work-seconds", 0.02],
     BATCH: ["--work-seconds", 0.2, "--interval", 1, "--max-batch-size", 20],
 }
-six_partitions = pytest.mark.parametrize(
-    "signups", [6], indirect=True, ids=["six partitions"]
-)
 
 
-@six_partitions
-@pytest.mark.parametrize("round_", range(1, 10), ids=lambda number: f"round {number}")
-def test_batch_workers_are_replaced_again_and_again(start, signups, round_):
-    """With the round in test_rebalance.py: ten rounds, each with the same result."""
-    replace_all(start, signups, BATCH)
-
-
-@six_partitions
+@pytest.mark.parametrize("signups", [6], indirect=True, ids=["six partitions"])
 @pytest.mark.timeout(0)  # --churn-seconds is its length
 @pytest.mark.parametrize("crash", [False, True], ids=["graceful", "SIGKILL, SIGSTOP"])
 def test_chaos_loses_nobody(start, signups, request, crash):

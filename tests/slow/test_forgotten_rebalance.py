@@ -4,7 +4,7 @@ It hands out messages of the old assignment then, which cannot be committed.
 """
 
 import pytest
-from script import STREAMING, assert_each_once, pace, quick, users, wait_until
+from script import STOPS, STREAMING, assert_each_once, pace, quick, users, wait_until
 from signups import SignUps
 from way import Way
 
@@ -15,7 +15,7 @@ two_partitions = pytest.mark.parametrize(
 
 
 @pytest.fixture
-def pair(start, signups, worker_script):
+def pair(of_ours, start, signups, worker_script):
     """Start a quick worker, which leads the group, and one whose work takes longer.
 
     Return them, and the number of the partition that the second one reads.
@@ -33,19 +33,24 @@ def pair(start, signups, worker_script):
 
 
 def leave(signups, worker, members):
-    """Stop a worker, unless it ends by itself: then its last line has to say so."""
+    """Stop a worker that may have ended by itself. Its last line has to say so."""
 
     def is_over():
         return worker.process.poll() is not None or len(signups.members()) == members
 
     wait_until(is_over, "the end of the rebalance, or of the worker")
-    worker.stop() if worker.process.poll() is None else worker.failed()
+    if worker.send(*STOPS[:1]).ended() != 0:
+        worker.failed()
 
 
 @two_partitions
 def test_two_topics_in_one_group(start, signups, pair):
-    """The leader learns of the other topic, has to join again, and forgets both."""
-    leader, busy, number = pair(seconds=11)  # longer than metadata_max_age_ms
+    """The leader learns of the other topic, has to join again, and forgets both.
+
+    It is 0.1 seconds away: the busy worker has begun its work before that second join.
+    """
+    way = Way(signups.bootstrap, seconds=0.1).bootstrap
+    leader, busy, number = pair(seconds=11, bootstrap=way)  # over metadata_max_age_ms
     signups.publish(*users(0, 1), partition=number)
     busy.wait_for("sending email")
     others = SignUps(signups.bootstrap)
@@ -57,6 +62,7 @@ def test_two_topics_in_one_group(start, signups, pair):
     busy.stop()
     leave(signups, leader, members=2)
     last = start(STREAMING, *quick(STREAMING))
+    last.wait_for("partitions: ")
     for topic, worker in (signups, last), (others, other):
         topic.wait_until_done()
         worker.stop()
@@ -84,6 +90,7 @@ def test_a_broker_that_does_not_know_the_topic_for_a_moment(start, signups, pair
     busy.stop()
     leave(signups, leader, members=1)
     last = start(STREAMING, *quick(STREAMING))
+    last.wait_for("partitions: ")
     signups.wait_until_done()
     last.stop()
     assert_each_once(users(*range(9)), leader, busy, last)
