@@ -30,6 +30,7 @@ GIVE_UP = 15  # seconds that a script may take to report a refused connection
 WRONG = PASSWORD.replace("s3cr3t", "gu3ss3d")
 PLAIN_PORT, NUMBER = "the open listener", "the listener, by its number"
 KEY, STRANGERS_KEY = "client-key.pem", "stranger-key.pem"
+LOCKED_KEY = {"SSL_KEYFILE": "client-locked-key.pem"}
 SCRAM = {"SASL_MECHANISM": "SCRAM-SHA-256"}
 REFUSED = {  # what the output must name: what is wrong, the variables that differ
     "Authentication failed": {
@@ -65,6 +66,8 @@ REFUSED = {  # what the output must name: what is wrong, the variables that diff
         "no client certificate": {"SSL_CERTFILE": "", "SSL_KEYFILE": ""},
         "no such certificate": {"SSL_CERTFILE": "no.pem", "SSL_KEYFILE": KEY},
         "the key of another one": {"SSL_KEYFILE": STRANGERS_KEY},
+        "no passphrase for the key": LOCKED_KEY,
+        "a wrong passphrase": {**LOCKED_KEY, "SSL_PASSWORD": WRONG},
         "a client of another CA": {
             "SSL_CERTFILE": "stranger.pem",
             "SSL_KEYFILE": STRANGERS_KEY,
@@ -107,12 +110,19 @@ def assert_password_is_kept(script, password=PASSWORD):
     assert [form for form in forms(password) if form in printed] == []
 
 
-@pytest.mark.parametrize("how", ["PLAIN", "SCRAM-SHA-256", "mutual TLS"])
+LOG_INS = {
+    "PLAIN": {},
+    "SCRAM": SCRAM,
+    "mutual TLS": {"SSL_KEYFILE": KEY},
+    "a key with a passphrase": {**LOCKED_KEY, "SSL_PASSWORD": PASSWORD},
+}
+
+
+@pytest.mark.parametrize("differs", LOG_INS.values(), ids=LOG_INS)
 def test_a_log_in_takes_the_environment_only(
-    start, signups, secured, mutual, worker_script, how
+    start, signups, secured, mutual, worker_script, differs
 ):
-    is_mutual = how == "mutual TLS"
-    environment = mutual if is_mutual else change(secured, {"SASL_MECHANISM": how})
+    environment = change(mutual if "SSL_KEYFILE" in differs else secured, differs)
     worker = start(worker_script, *few(worker_script), env=environment)
     producer = start(PRODUCER, *few(PRODUCER), env=environment)
     assert producer.ended() == 0

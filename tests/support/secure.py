@@ -48,6 +48,13 @@ def allow(user, right, resource):
     return AclBinding(*place, *whom)
 
 
+def pkcs8(pem, encryption):
+    """Return a key in the only format that Kafka reads."""
+    key = serialization.load_pem_private_key(pem, None)
+    form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    return key.private_bytes(*form, encryption)
+
+
 class SecureBroker(Broker):
     """A broker with an open listener, `address`, and two that ask who one is.
 
@@ -71,8 +78,6 @@ class SecureBroker(Broker):
             {
                 "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,"
                 "CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL,MUTUAL:SSL",
-                # On a session ticket of TLS 1.3, kafka-python 2.3 may disconnect.
-                "ssl.enabled.protocols": "TLSv1.2",
                 "ssl.keystore.type": "PEM",
                 "ssl.keystore.location": (self.data / "server.pem").as_posix(),
                 "ssl.truststore.type": "PEM",
@@ -154,12 +159,10 @@ class SecureBroker(Broker):
             client = signer.issue_cert("alice@example.org", common_name="alice")
             client.cert_chain_pems[0].write_to_path(self.data / f"{name}.pem")
             client.private_key_pem.write_to_path(self.data / f"{name}-key.pem")
+            locked = serialization.BestAvailableEncryption(PASSWORD.encode())
+            key = pkcs8(client.private_key_pem.bytes(), locked)
+            (self.data / f"{name}-locked-key.pem").write_bytes(key)
         leaf = authority.issue_cert("localhost")
-        pem = leaf.private_key_pem.bytes()
-        key = serialization.load_pem_private_key(pem, None).private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,  # the only one that Kafka reads
-            serialization.NoEncryption(),
-        )
+        key = pkcs8(leaf.private_key_pem.bytes(), serialization.NoEncryption())
         chain = b"".join(certificate.bytes() for certificate in leaf.cert_chain_pems)
         (self.data / "server.pem").write_bytes(key + chain)
