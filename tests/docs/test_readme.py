@@ -198,12 +198,6 @@ def check_export(*settings):
     assert {s.partition("=")[0] for s in settings} <= {*quotes(SECTIONS[REFERENCE])}
 
 
-def check_rm(option, path):
-    """Check that something here makes what is removed."""
-    made_by = "tests/setup.sh" if path == ".venv" else "tests/support/jars.py"
-    assert option == "-r" and re.split("[/*]", path.strip("*"))[-1] in source(made_by)
-
-
 COMMANDS = {
     "docker compose": check_compose,
     "python3 -m venv": lambda path: source("tests/setup.sh").index(path),
@@ -212,7 +206,10 @@ COMMANDS = {
     "source .venv/bin/activate": lambda: README.index("python3 -m venv .venv\n"),
     "export": check_export,
     "bash": lambda script, *_: source(script),
-    "rm": check_rm,
+    "rm -r .venv": lambda: source("tests/setup.sh").index("mkdir .venv"),
+    "rm -r ~/.cache/apache-kafka-*": lambda: source("tests/support/jars.py").index(
+        'CACHE / f"apache-kafka-'
+    ),
 }
 
 

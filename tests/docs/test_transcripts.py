@@ -21,8 +21,7 @@ SLOWLY = 20  # seconds: more than an interval, a session, or the users that are 
 class Desk:
     """A copy of the repository, made ready by the README's own commands.
 
-    Each of its terminals is opened when it is needed. The `broker` has an address, or
-    it is None, and the reader starts one.
+    The reader with Docker gets a `broker`. If it is None, the other starts one.
     """
 
     def __init__(self, directory, broker):
@@ -40,13 +39,9 @@ class Desk:
         }
         ignored = shutil.ignore_patterns(".*", "__pycache__")
         shutil.copytree(ROOT, self.directory, ignore=ignored)
-        self.set_up()
-
-    def set_up(self):
-        """Run the set-up for a reader with Docker, but not Docker, or for the other."""
         [commands] = blocks("sh", SECTIONS["Set-up"])
         commands = re.sub("^docker .*", "", commands, flags=re.MULTILINE)
-        if not self.broker:
+        if not broker:
             said = quotes(FENCE.sub("", SECTIONS["Set-up"]))
             commands += "\n".join(quote for quote in said if quote.startswith("pip "))
         options = {"cwd": self.directory, "env": {**self.env, "PIP_QUIET": "1"}}
