@@ -72,3 +72,15 @@ def test_a_group_that_starts_anew_is_named(signups, complete, worker_script, num
     for partition in numbers:
         assert_named(worker, signups, partition, 0)
     assert sorted(worker.finished) == sorted(users(*range(30)))
+
+
+def test_a_topic_that_is_made_anew_between_two_workers(
+    signups, complete, worker_script
+):
+    """In the README's order: stop the workers, delete the topic, create it, start."""
+    signups.publish(*users(*range(10)))
+    complete(worker_script)
+    signups.delete()
+    signups.create()
+    signups.publish(*users(*range(10, 20)))
+    assert complete(worker_script).finished == users(*range(10, 20))

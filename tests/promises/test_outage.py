@@ -1,6 +1,7 @@
 """The broker goes away and returns. Each test has a broker of its own, and kills it."""
 
 import errno
+import shutil
 import signal
 import time
 
@@ -168,10 +169,26 @@ def test_a_group_outlasts_outages(start, signups, own_broker):
 @pytest.fixture
 def secure_broker(of_ours, tmp_path, request):
     needs_scram()
-    broker = SecureBroker(tmp_path, **request.param)
+    broker = SecureBroker(tmp_path, **getattr(request, "param", {}))
     broker.start()
     yield broker
     broker.kill()
+
+
+@pytest.mark.slow
+def test_a_certificate_that_is_refused_in_the_middle_ends_the_worker(
+    start, secure_broker, tmp_path, worker_script
+):
+    """The broker restarts with a certificate of another authority."""
+    signups = SignUps(secure_broker.address)
+    known = shutil.copy(secure_broker.cafile, tmp_path / "known-ca.pem")
+    environment = {**secure_broker.environment, "KAFKA_SSL_CAFILE": known}
+    worker = start(worker_script, signups=signups, env=environment)
+    signups.wait_for_members(1)
+    secure_broker.kill()
+    secure_broker.start()
+    worker.failed("CERTIFICATE_VERIFY_FAILED")
+    signups.close()
 
 
 @pytest.mark.slow
