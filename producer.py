@@ -54,7 +54,7 @@ def publish(producer, topic, count, delay):
         if is_shutting_down or failures:
             break
         send(producer, topic, f"user{number}@gmail.com")
-        if delay or len(sent) == 1_000:
+        if delay or len(sent) == 1_000:  # without a delay, many share one wait
             published += confirm()
     return published + confirm()
 
@@ -67,14 +67,15 @@ def send(producer, topic, email):
     text = email.encode()
     try:
         sent[email] = producer.send(topic, key=text, value=text)
-    except errors.KafkaError as error:
+    except Exception as error:
         failures[email] = error
 
 
 def confirm():
     """Wait until the broker has answered all that was sent. Return how many it has.
 
-    kafka-python gives up after a minute (delivery_timeout_ms), and so do we.
+    After a minute, kafka-python gives a message up (delivery_timeout_ms). What is still
+    without an answer a little later is given up here.
     """
     published = 0
     give_up_at = time.monotonic() + 65
@@ -82,7 +83,7 @@ def confirm():
         patience = max(0, give_up_at - time.monotonic())
         try:
             future.get(timeout=patience)
-        except errors.KafkaError as error:
+        except Exception as error:
             failures[email] = error
         else:
             published += 1
@@ -91,11 +92,11 @@ def confirm():
     return published
 
 
-def pause(seconds):
-    """Wait, but not longer than until a signal."""
-    end = time.monotonic() + seconds
+def pause(delay):
+    """Wait for `delay` seconds, or until a signal."""
+    end = time.monotonic() + delay
     while not is_shutting_down and time.monotonic() < end:
-        time.sleep(min(seconds, 0.1))
+        time.sleep(min(delay, 0.1))
 
 
 def create_topic(topic, partitions):
