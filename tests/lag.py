@@ -20,7 +20,8 @@ CLUSTER = {
     "ssl_cafile": os.getenv("KAFKA_SSL_CAFILE") or None,
     "ssl_certfile": os.getenv("KAFKA_SSL_CERTFILE") or None,
     "ssl_keyfile": os.getenv("KAFKA_SSL_KEYFILE") or None,
-    "ssl_password": os.getenv("KAFKA_SSL_PASSWORD") or None,
+    # Without a password, OpenSSL would ask for one at every connection.
+    "ssl_password": os.getenv("KAFKA_SSL_PASSWORD", ""),
     "sasl_mechanism": os.getenv("KAFKA_SASL_MECHANISM") or None,
     "sasl_plain_username": os.getenv("KAFKA_SASL_PLAIN_USERNAME") or None,
     "sasl_plain_password": os.getenv("KAFKA_SASL_PLAIN_PASSWORD") or None,
