@@ -102,12 +102,26 @@ def pause(delay):
 def create_topic(topic, partitions):
     """Create the topic, unless it is there already."""
     with contextlib.closing(KafkaAdminClient(**CLUSTER)) as admin:
-        if topic in admin.list_topics():
+        if topic in ask(admin.list_topics):
             say(f"Topic {topic} is already created")
             return
         replicas = -1  # as many as the broker makes by default
         with contextlib.suppress(errors.TopicAlreadyExistsError):  # since the question
-            admin.create_topics([NewTopic(topic, partitions, replicas)])
+            ask(admin.create_topics, [NewTopic(topic, partitions, replicas)])
+
+
+def ask(question, *arguments):
+    """Return the answer to a question of the admin client.
+
+    Over TLS 1.3, kafka-python 2.3 loses one connection in five at its start, and only
+    the admin client does not connect again by itself.
+    """
+    for _ in range(5):
+        try:
+            return question(*arguments)
+        except errors.KafkaConnectionError:
+            time.sleep(0.1)
+    return question(*arguments)
 
 
 def connect():

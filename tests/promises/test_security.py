@@ -130,7 +130,7 @@ def test_a_log_in_takes_the_environment_only(
     worker.stop()
     assert_each_once(users(*range(5)), worker)
     for ended in (producer, worker):
-        assert not re.search("ERROR|error:|Traceback", "".join(ended.err)), ended
+        assert not re.search("ERROR|error:|Traceback", "".join(ended.problems)), ended
         assert_password_is_kept(ended)
 
 
