@@ -237,6 +237,8 @@ def connect(topic, group):
         auto_offset_reset="earliest",
         # By default, users of a transaction that was rolled back are emailed, too.
         isolation_level="read_committed",
+        # By default, one partition may hold up the others with 1 MB of its messages.
+        max_partition_fetch_bytes=16_384,
         # By default, a new worker waits 45 s for the partitions of one that crashed.
         session_timeout_ms=10_000,
         # By default, a log-in without an answer is waited for 305 s.
