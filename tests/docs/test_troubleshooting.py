@@ -8,7 +8,7 @@ import sys
 import pytest
 from kafka import KafkaProducer
 from readme import SECTIONS, blocks, quotes, rows
-from script import PRODUCER, ROOT, STREAMING, Script, quick, users
+from script import PRODUCER, ROOT, STREAMING, Script, environment, quick, users
 from terminal import pattern
 
 TRIED = [PRODUCER, STREAMING]
@@ -84,6 +84,6 @@ def test_the_group_is_moved_past_a_record_that_cannot_be_read(
         start(worker_script, *quick(worker_script)).failed("CorruptRecordError")
         assert signups.committed() == offset
         move = code.replace("(4,", f"({offset + 1},")
-        env = {"KAFKA_BOOTSTRAP_SERVERS": signups.bootstrap}
+        env = environment(signups.bootstrap)
         subprocess.run([sys.executable, "-c", move], cwd=ROOT, env=env, check=True)
     assert complete(worker_script).finished == users(5)
