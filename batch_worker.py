@@ -332,7 +332,7 @@ def read_flags():
         "--work-seconds",
         type=seconds,
         default=0.5,
-        help="pretended duration of each of the two steps",
+        help="seconds that each of the two pretended steps takes",
     )
     parser.add_argument(
         "--interval", type=seconds, default=5, help="seconds between two flushes"
