@@ -6,9 +6,11 @@ data, unless --data names a directory to keep it in.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import pathlib
+import random
 import shutil
 import signal
 import socket
@@ -26,7 +28,7 @@ sys.path.append(str(pathlib.Path(__file__).parent / "support"))
 
 from jars import VERSION, BrokerError, class_path
 
-START_SECONDS = 60
+START_SECONDS = 100
 STOP_SIGNALS = [
     getattr(signal, name)
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
@@ -35,9 +37,15 @@ STOP_SIGNALS = [
 
 
 def free_port():
-    """Return a port of the loopback interface that nothing listens on at the moment."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
+    """Return a port that is free, and that no system takes for outgoing connections.
+
+    One of those might be taken again until a broker starts, or while it is down.
+    """
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with contextlib.suppress(OSError):
+            socket.create_server(("127.0.0.1", port)).close()
+            return port
 
 
 def escape(value):

@@ -3,7 +3,6 @@
 import ast
 import collections
 
-import pytest
 from readme import source
 from script import SCRIPTS
 
@@ -42,19 +41,3 @@ def test_no_line_asks_for_a_second_look(any_script):
     assert max(map(len, lines)) <= 88
     assert sum(nodes.values()) / len(lines) < 4.3
     assert len([n for n in nodes.values() if n > NODES]) <= 2
-
-
-@pytest.mark.parametrize("call", ["KafkaConsumer", "KafkaProducer"])
-def test_each_setting_of_a_client_has_its_comment(call):
-    for script in SCRIPTS:
-        lines = [line.strip() for line in source(script).splitlines()]
-        if f"{call}(" not in "".join(lines):
-            continue
-        [start] = [n for n, line in enumerate(lines) if line.endswith(f" {call}(")]
-        settings = lines[start + 1 : lines.index(")", start)]
-        bare = [
-            line
-            for before, line in zip(settings, settings[1:])
-            if not line.startswith("#") and not before.startswith("#")
-        ]
-        assert [line for line in bare if not line.startswith("group_id=")] == []

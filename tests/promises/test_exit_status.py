@@ -4,12 +4,7 @@ import itertools
 import signal
 import time
 
-from confluent_kafka.admin import (
-    AlterConfigOpType,
-    ConfigEntry,
-    ConfigResource,
-    ResourceType,
-)
+from confluent_kafka import admin
 from script import NOT_COMMITTED, PRODUCER, STOPS, pace, quick, users
 
 
@@ -48,20 +43,20 @@ def test_a_commit_that_the_broker_cannot_write_ends_the_worker(
 ):
     """An unknown server error: the next start handles these users again."""
 
-    def limit_records(operation):
-        limit = ConfigEntry("max.message.bytes", "0", incremental_operation=operation)
-        place = ResourceType.TOPIC, "__consumer_offsets"
-        change = ConfigResource(*place, incremental_configs=[limit])
+    def limit_records(what):
+        limit = admin.ConfigEntry("max.message.bytes", "0", incremental_operation=what)
+        place = admin.ResourceType.TOPIC, "__consumer_offsets"
+        change = admin.ConfigResource(*place, incremental_configs=[limit])
         own_signups.ask("incremental_alter_configs", [change])
 
     own_signups.publish(*users(0))
     flags = [worker_script, *pace(worker_script, 0.5)]
     worker = start(*flags, signups=own_signups)
     worker.wait_for("updating")
-    limit_records(AlterConfigOpType.SET)
+    limit_records(admin.AlterConfigOpType.SET)
     named = [f"error: {NOT_COMMITTED}", own_signups.topic, "offset=1"]
     worker.failed(*named, seconds=15)
-    limit_records(AlterConfigOpType.DELETE)
+    limit_records(admin.AlterConfigOpType.DELETE)
     successor = start(*flags, signups=own_signups)
     own_signups.wait_until_done()
     successor.stop()

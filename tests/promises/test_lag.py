@@ -87,8 +87,3 @@ def test_what_is_wrong_is_said_in_the_last_line(signups, nowhere, lag):
     assert unreachable.repeated == []
     protocol = {"KAFKA_SECURITY_PROTOCOL": "TELEPATHY"}
     lag(bootstrap="", env=protocol).failed("localhost:9092", "security_protocol")
-
-
-def test_help_shows_the_defaults(lag):
-    shown = "".join(lag("--help").out)
-    assert "(default: user_signups)" in shown and "(default: group1)" in shown

@@ -7,11 +7,7 @@ import time
 
 import pytest
 from broker import Broker
-from confluent_kafka.admin import (
-    ScramCredentialInfo,
-    ScramMechanism,
-    UserScramCredentialUpsertion,
-)
+from confluent_kafka import admin
 from script import (
     BATCH,
     NOT_COMMITTED,
@@ -218,8 +214,8 @@ def test_a_password_that_is_refused_for_a_while_loses_nobody(
         return start(worker_script, *flags, signups=signups, env=environment)
 
     def change_password(password):
-        scram = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_256, 4096)
-        change = UserScramCredentialUpsertion("alice", scram, password.encode())
+        scram = admin.ScramCredentialInfo(admin.ScramMechanism.SCRAM_SHA_256, 4096)
+        change = admin.UserScramCredentialUpsertion("alice", scram, password.encode())
         signups.ask("alter_user_scram_credentials", [change])
 
     def failed():

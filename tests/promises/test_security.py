@@ -6,14 +6,7 @@ import re
 import time
 
 import pytest
-from confluent_kafka.admin import (
-    AclBinding,
-    AclBindingFilter,
-    AclOperation,
-    AclPermissionType,
-    ResourcePatternType,
-    ResourceType,
-)
+from confluent_kafka import admin
 from script import (
     BATCH,
     PRODUCER,
@@ -202,17 +195,18 @@ def test_a_worker_that_lost_a_right_is_started_again(
     start, signups, complete, secured, worker_script, kind
 ):
     """It ends with status 1. The next one goes on at the committed offset."""
-    place = [ResourceType[kind.upper()], getattr(signups, kind)]
-    place += [ResourcePatternType.LITERAL, "User:alice", "*", AclOperation.READ]
+    resource = admin.ResourceType[kind.upper()], getattr(signups, kind)
+    whom = admin.ResourcePatternType.LITERAL, "User:alice", "*"
+    rule = *resource, *whom, admin.AclOperation.READ, admin.AclPermissionType.DENY
     signups.publish(*users(*range(5)))
     first = start(worker_script, *pace(worker_script, 0.5), env=secured)
     first.wait_for("sending email")
-    signups.ask("create_acls", [AclBinding(*place, AclPermissionType.DENY)])
+    signups.ask("create_acls", [admin.AclBinding(*rule)])
     first.failed()
     assert re.search("authoriz", "".join(first.err), re.IGNORECASE)
     handled = signups.committed()
 
-    signups.ask("delete_acls", [AclBindingFilter(*place, AclPermissionType.DENY)])
+    signups.ask("delete_acls", [admin.AclBindingFilter(*rule)])
     second = complete(worker_script, env=secured)
     assert {*first.finished} >= {*users(*range(handled))}
     assert second.begun == users(*range(handled, 5))

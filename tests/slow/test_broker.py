@@ -1,13 +1,12 @@
 """tests/broker.py, as a reader runs it."""
 
-import shutil
 import signal
 import socket
 
 import psutil
 import pytest
 from broker import free_port
-from jars import KEPT, VERSION, is_whole
+from jars import VERSION
 from script import LIMIT, STOPS, Script
 from signups import SignUps
 
@@ -83,18 +82,3 @@ def test_an_interrupted_download_leaves_nothing_behind(run, tmp_path):
     assert [*tmp_path.glob("*kafka-*")] != []
     broker.stop(signal.SIGINT)
     assert [*tmp_path.glob("*kafka-*")] == []
-
-
-def test_a_damaged_jar_is_noticed_and_fetched_anew(run, tmp_path):
-    kept = tmp_path / KEPT.name
-    shutil.copytree(KEPT, kept)
-    assert is_whole(kept)
-    [jar] = kept.glob("kafka-server-common-*.jar")
-    content = jar.read_bytes()
-    jar.unlink()
-    assert not is_whole(kept), "nobody would notice that a jar is missing"
-    jar.write_bytes(content[: len(content) // 2])
-    broker = run("--port", free_port(), XDG_CACHE_HOME=tmp_path)
-    broker.wait_for(f"downloading {jar.name}", seconds=START)
-    broker.stop(signal.SIGINT)
-    assert [*tmp_path.glob("*kafka-*")] == [], "the damaged jar is still there"

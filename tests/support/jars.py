@@ -2,8 +2,6 @@
 
 import contextlib
 import functools
-import hashlib
-import json
 import logging
 import os
 import pathlib
@@ -29,13 +27,11 @@ class BrokerError(Exception):
 def class_path():
     """Return the jars of Apache Kafka. The first time, download them: about 45 MB.
 
-    They are kept with their checksums. If one is missing or damaged, all are fetched
-    anew. An interrupted download leaves nothing behind, because it is renamed last.
+    An interrupted download leaves nothing behind, because it is renamed last.
     """
-    if not is_whole(KEPT):
+    if not KEPT.exists():
         try:
             CACHE.mkdir(parents=True, exist_ok=True)
-            shutil.rmtree(KEPT, ignore_errors=True)
             with tempfile.TemporaryDirectory(dir=CACHE, prefix="kafka-") as fresh:
                 download(pathlib.Path(fresh))
                 with contextlib.suppress(OSError):  # another process was quicker
@@ -46,7 +42,7 @@ def class_path():
 
 
 def download(fresh):
-    """Download the jars into the directory `fresh`/jars, with their checksums."""
+    """Download the jars into the directory `fresh`/jars."""
 
     @contextlib.contextmanager
     def show(name, size):
@@ -65,21 +61,3 @@ def download(fresh):
         if not zipfile.is_zipfile(jar):
             raise BrokerError(f"{jar.name} arrived damaged")
         shutil.copy(jar, jars)
-    (jars / "checksums.json").write_text(json.dumps(checksums(jars)))
-
-
-def checksums(directory):
-    """Return {name: checksum} of the jars in a directory."""
-    return {
-        jar.name: hashlib.sha256(jar.read_bytes()).hexdigest()
-        for jar in directory.glob("*.jar")
-    }
-
-
-def is_whole(directory):
-    """Tell whether the jars are as they were when the download ended."""
-    try:
-        expected = json.loads((directory / "checksums.json").read_text())
-        return checksums(directory) == expected
-    except (OSError, ValueError):
-        return False
