@@ -34,7 +34,7 @@ def test_what_is_no_email_is_skipped_by_name(signups, complete, worker_script):
 def test_a_very_large_message_is_a_message(signups, complete, worker_script):
     signups.publish(*users(0), LARGE, *users(1))
     worker = complete(worker_script)
-    assert worker.finished == [*users(0), LARGE, *users(1)]
+    assert worker.finished == [*users(0), LARGE, *users(1)] and worker.problems == []
 
 
 @pytest.mark.parametrize("signups", [0], indirect=True, ids=["lz4"])

@@ -40,13 +40,6 @@ def test_a_signal_ends_a_long_delay(start, signups):
     assert producer.published == signups.log() == users(0)
 
 
-def test_a_topic_that_exists_already_is_named_and_used(start, signups):
-    producer = start(PRODUCER, "--count", 2)
-    assert producer.ended() == 0
-    assert producer.count(f"Topic {signups.topic} is already created\n") == 1
-    assert signups.log() == users(0, 1) and producer.problems == []
-
-
 @pytest.mark.parametrize("signups", [0], indirect=True, ids=["no topic yet"])
 def test_producers_that_start_at_once_use_one_topic(start, signups):
     """All find no topic. One of them creates it."""

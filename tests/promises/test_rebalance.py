@@ -1,7 +1,6 @@
 """Workers share a group: one takes over from another, and partitions move."""
 
 import itertools
-import signal
 
 import pytest
 from script import (
@@ -24,30 +23,6 @@ two_partitions = pytest.mark.parametrize(
 six_partitions = pytest.mark.parametrize(
     "signups", [6], indirect=True, ids=["six partitions"]
 )
-
-
-@pytest.mark.parametrize(
-    ("first", "second"),
-    [(STREAMING, BATCH), (BATCH, STREAMING)],
-    ids=["batch goes on", "streaming goes on"],
-)
-def test_the_other_kind_of_worker_goes_on_where_one_stopped(
-    start, signups, first, second
-):
-    flags = {
-        STREAMING: ["--work-seconds", 0.1],
-        BATCH: ["--interval", 0.2, "--max-batch-size", 2],
-    }
-    signups.publish(*users(*range(5)))
-    stopped = start(first, *flags[first])
-    stopped.wait_for("sending email")
-    stopped.stop(signal.SIGINT)
-    signups.publish(*users(*range(5, 10)))
-    successor = start(second, *flags[second])
-    signups.wait_until_done()
-    successor.stop()
-    assert stopped.finished and successor.finished
-    assert_each_once(users(*range(10)), stopped, successor)
 
 
 @six_partitions

@@ -42,19 +42,3 @@ def test_memory_is_flat_under_load(start, signups, script, count):
     print(f"at most {max(resident) / MEGABYTE:.1f} MB, looked {len(resident)} times")
     assert max(resident) < 60 * MEGABYTE
     assert max(resident[-third:]) < highest + 4 * MEGABYTE, "it still grows"
-
-
-@pytest.mark.parametrize("signups", [6], indirect=True, ids=["on six partitions"])
-def test_a_backlog_of_30_megabytes(start, signups, worker_script):
-    """One answer brings up to 1 MB from each partition: more than the client's default.
-
-    kafka-python 2.3 drops the connection at an answer of more than 1,000,000 bytes.
-    """
-    emails = [f"user{n}@{'a' * 10_000}.com" for n in range(3_000)]
-    for partition in range(6):
-        signups.publish(*emails[partition::6], partition=partition)
-    worker = start(worker_script, *quick(worker_script))
-    work_off(worker, signups)
-    worker.stop()
-    assert_each_once(emails, worker)
-    assert "InvalidReceiveError" not in "".join(worker.err)

@@ -11,7 +11,6 @@ import time
 import uuid
 
 from confluent_kafka import (
-    OFFSET_BEGINNING,
     Consumer,
     KafkaError,
     KafkaException,
@@ -122,6 +121,7 @@ class SignUps:
             {
                 **self.cluster,
                 "group.id": f"reader-of-{self.topic}",
+                "auto.offset.reset": "earliest",  # if offset 0 has been deleted
                 "isolation.level": "read_committed",
                 "enable.auto.commit": False,
                 "enable.partition.eof": True,
@@ -129,9 +129,7 @@ class SignUps:
             }
         )
         waiting, emails = set(self.ends()), []
-        reader.assign(
-            [TopicPartition(self.topic, n, OFFSET_BEGINNING) for n in waiting]
-        )
+        reader.assign([TopicPartition(self.topic, number, 0) for number in waiting])
         deadline = time.monotonic() + LIMIT
         while waiting:
             assert time.monotonic() < deadline, f"could not read {waiting} to the end"
