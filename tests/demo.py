@@ -9,13 +9,11 @@ It starts a Kafka of its own. If KAFKA_BOOTSTRAP_SERVERS names a broker, it uses
 one instead, and removes its topic at the end.
 """
 
-import contextlib
 import os
 import shutil
 import signal
 import sys
 import tempfile
-import threading
 import time
 
 import psutil
@@ -26,8 +24,6 @@ from signups import SignUps
 
 USERS = users(*range(10))
 PROMISE = "10 of 10 users emailed, none twice, lag 0"
-COLOURS = {PRODUCER: 33, STREAMING: 36, BATCH: 35, "demo": 32}
-print_lock = threading.Lock()
 
 
 def interrupt(number, _):
@@ -43,14 +39,11 @@ def ignore_stops():
 
 def say(line, name="demo"):
     """Show a line and who printed it. If nobody reads our output, go on without it."""
-    label = f"{name.partition('.')[0]:<16}  |"
-    if sys.stdout.isatty():
-        label = f"\033[{COLOURS[name]}m{label}\033[0m"
-    with print_lock:
-        try:
-            print(label, line, flush=True)
-        except OSError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    text = f"{name.partition('.')[0]:<16}  | {line}\n"
+    try:
+        print(text, end="", flush=True)  # in one piece, because several threads print
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class Actor(Script):
@@ -71,15 +64,11 @@ class Actor(Script):
 
 def play(signups):
     """Play the story; return the verdict."""
-
-    def start(script, *flags):
-        return Actor(
-            script, "--topic", signups.topic, *flags, bootstrap=signups.bootstrap
-        )
-
-    producer = start(PRODUCER, "--count", len(USERS))
+    bootstrap, topic = signups.bootstrap, ["--topic", signups.topic]
+    group = [*topic, "--group", signups.group]
+    producer = Actor(PRODUCER, *topic, "--count", len(USERS), bootstrap=bootstrap)
     producer.wait_for("Published message")
-    streaming = start(STREAMING, "--group", signups.group)
+    streaming = Actor(STREAMING, *group, bootstrap=bootstrap)
     ends = [producer.ended()]
     streaming.wait_for(f"sending email to {USERS[3]}")
     say("pressing Ctrl+C five times in the middle of user3")
@@ -91,7 +80,7 @@ def play(signups):
     lag = signups.lag()
     say(f"lag {lag}, says the broker: the batch worker takes over")
     # The interval is so long that no flush comes before the signal.
-    batch = start(BATCH, "--group", signups.group, "--interval", 60)
+    batch = Actor(BATCH, *group, "--interval", 60, bootstrap=bootstrap)
     batch.wait_for("received a message", lag)
     say(f"SIGTERM, with all {lag} users in its buffer")
     ends.append(batch.send(signal.SIGTERM).ended())
@@ -117,9 +106,8 @@ def clean_up(data, signups):
     ignore_stops()
     children = psutil.Process().children()
     for child in children:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            # On a broker that is not ours, the workers have to leave their group.
-            child.kill() if data else child.terminate()
+        # On a broker that is not ours, the workers have to leave their group.
+        child.kill() if data else child.terminate()
     for child in psutil.wait_procs(children, timeout=20)[1]:
         child.kill()
     if data:

@@ -1,6 +1,5 @@
 """The README's functions of one's own, each in its script, at work on sign-ups."""
 
-import json
 import re
 import signal
 import subprocess
@@ -76,14 +75,11 @@ def test_a_mail_server_that_is_down_stops_the_worker_and_loses_nobody(
     assert "ConnectionRefusedError" in worker.err[-1] and signups.lag() == 1
 
 
-def select(database):
-    """Return the rows of the table, [email, status]."""
-    code = "import sys; from chdb.session import Session; s = Session(sys.argv[1])\n"
-    code += "query = 'SELECT email, status FROM users FINAL'\n"
-    code += "print(s.query(query, 'JSONCompactEachRow'))"
-    command = [sys.executable, "-c", code, database]
-    done = subprocess.run(command, capture_output=True, check=True)
-    return [json.loads(row) for row in done.stdout.decode().splitlines() if row]
+SELECT = """
+import sys
+from chdb.session import Session
+print(Session(sys.argv[1]).query("SELECT email, status FROM users FINAL", "TSV"))
+"""
 
 
 @pytest.mark.slow
@@ -95,10 +91,11 @@ def test_the_buffer_is_in_the_table_after_a_stop_and_a_repeated_batch_changes_no
     signups.publish(*users(*range(20)))
     for group in ("first", "again"):
         signups.group = f"{group}-{signups.topic}"
-        flags = ["--interval", 600]
-        worker = start_own_work(BATCH, *flags, env={"DATABASE": database})
+        worker = start_own_work(BATCH, "--interval", 600, env={"DATABASE": database})
         worker.wait_for("received a message", times=20)
         assert worker.send(signal.SIGINT, signal.SIGINT).ended() == 0
         assert signups.lag() == 0 and worker.out[-1].strip() == FAREWELL
-        everybody = [[email, "Waiting Confirmation"] for email in users(*range(20))]
-        assert sorted(select(database)) == sorted(everybody)
+        command = [sys.executable, "-c", SELECT, database]
+        shown = subprocess.run(command, capture_output=True, check=True, text=True)
+        everybody = [f"{email}\tWaiting Confirmation" for email in users(*range(20))]
+        assert sorted(shown.stdout.strip().splitlines()) == sorted(everybody)

@@ -1,13 +1,16 @@
 """A terminal with a person in front of it, who types, reads and presses Ctrl+C."""
 
+import os
+import pathlib
 import re
-import resource
+import sys
 import time
 
 import pexpect
 import psutil
 from script import LIMIT
 
+PATH = f"{pathlib.Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 SHELL = "bash --norc --noprofile --noediting"
 PROMPT = "$ "
 KEYS = re.compile(r"\^([C\\])")
@@ -37,21 +40,12 @@ class Terminal:
             dimensions=size,
             encoding="utf-8",
             timeout=LIMIT,
-            # Ctrl+\ would leave a core file in the repository.
-            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (0, 0)),
         )
-        self.process = psutil.Process(self.shell.pid)
         self.skipped = []
-
-    def children(self):
-        """Return the processes that run in the terminal."""
-        if self.process.is_running():
-            return self.process.children(recursive=True)
-        return []
 
     def close(self):
         """Close the window, and wait until everything in it has ended."""
-        processes = self.children()
+        processes = psutil.Process(self.shell.pid).children(recursive=True)
         self.shell.close(force=True)
         for process in psutil.wait_procs(processes, timeout=LIMIT)[1]:
             process.kill()
@@ -59,9 +53,8 @@ class Terminal:
     def read(self, seconds=LIMIT):
         """Return the next line without the keys in it, or the prompt. None if late."""
         prompt = rf"^({KEYS.pattern})*{re.escape(PROMPT)}"
-        found = self.shell.expect(
-            [r"\r\n", prompt, pexpect.TIMEOUT, pexpect.EOF], timeout=seconds
-        )
+        ends = [r"\r\n", prompt, pexpect.TIMEOUT, pexpect.EOF]
+        found = self.shell.expect(ends, timeout=seconds)
         if found > 1:
             return None
         line = KEYS.sub("", self.shell.before).replace(" (core dumped)", "")
@@ -81,26 +74,21 @@ class Terminal:
                 continue
             keys = KEYS.findall(line)
             if keys and is_skipping:
-                self.skip_until_quiet()
+                while (found := self.read(seconds=2)) is not None:
+                    self.skip(found)
                 time.sleep(pause)
                 is_skipping = False
             for key in keys:
                 time.sleep(KEY_SECONDS)
                 self.shell.sendcontrol(key.lower())
             if line.startswith(PROMPT):
-                self.expect(PROMPT, is_skipping)
+                self.expect(PROMPT)
                 line = line[len(PROMPT) :]
                 for key in line + "\n":
                     time.sleep(pace)
                     self.shell.send(key)
-                is_skipping = False
             self.expect(KEYS.sub("", line), is_skipping)
             is_skipping = False
-
-    def skip_until_quiet(self):
-        """Skip lines until none has come for two seconds."""
-        while (found := self.read(seconds=2)) is not None:
-            self.skip(found)
 
     def skip(self, line):
         """Remember a line that `...` stands for."""
@@ -109,11 +97,10 @@ class Terminal:
 
     def expect(self, line, is_skipping=False):
         """Wait for a line or the prompt. What comes before it must be skippable."""
-        while True:
-            found = self.read()
-            if found is not None and re.fullmatch(pattern(line), found):
+        while (found := self.read()) is not None:
+            if re.fullmatch(pattern(line), found):
                 return
-            assert found is not None, f"no {line!r}, but {self.shell.buffer!r}"
             may_come = is_skipping or OF_KAFKA_PYTHON.match(found)
             assert may_come, f"expected {line!r}, found {found!r}"
             self.skip(found)
+        raise AssertionError(f"no {line!r}, but {self.shell.buffer!r}")
