@@ -10,7 +10,9 @@ import tempfile
 
 import pytest
 
-pytest.register_assert_rewrite("script", "signups")  # to show what they compare
+pytest.register_assert_rewrite(
+    "people", "script", "signups"
+)  # to show what they compare
 
 from broker import Broker, free_port  # noqa: E402
 from script import PRODUCER, SCRIPTS, WORKERS, Script, quick  # noqa: E402

@@ -19,7 +19,8 @@ import time
 import psutil
 from broker import Broker, BrokerError  # lets us import from support/, too
 from confluent_kafka import KafkaException
-from script import BATCH, PRODUCER, STOPS, STREAMING, Script, tally, users
+from people import tally, users
+from script import BATCH, PRODUCER, STOPS, STREAMING, Script
 from signups import SignUps
 
 USERS = users(*range(10))

@@ -8,8 +8,9 @@ import sys
 import pytest
 from aiosmtpd.controller import Controller
 from broker import free_port
+from people import users
 from readme import snippet, source
-from script import BATCH, FAREWELL, STREAMING, users, wait_until
+from script import BATCH, FAREWELL, STREAMING, wait_until
 
 FUNCTION = re.compile(r"^def (process_messages?)\(.*?\n\n\n", re.DOTALL | re.MULTILINE)
 

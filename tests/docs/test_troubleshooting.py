@@ -7,8 +7,9 @@ import sys
 
 import pytest
 from kafka import KafkaProducer
+from people import users
 from readme import SECTIONS, blocks, quotes, rows
-from script import PRODUCER, ROOT, STREAMING, Script, environment, quick, users
+from script import PRODUCER, ROOT, STREAMING, Script, environment, quick
 from terminal import pattern
 
 TRIED = [PRODUCER, STREAMING]

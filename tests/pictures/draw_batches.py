@@ -16,8 +16,9 @@ import time
 from matplotlib import pyplot
 
 sys.path.append(str(pathlib.Path(__file__).parents[1] / "support"))
+from people import users
 from readme import snippet
-from script import BATCH, ROOT, users
+from script import BATCH, ROOT
 
 SIZES = [1, 10, 100, 1_000, 10_000]
 SECONDS, ROUNDS = 0.5, 9

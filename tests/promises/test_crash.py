@@ -2,7 +2,8 @@
 
 import time
 
-from script import BATCH, pace, quick, tally, users
+from people import tally, users
+from script import BATCH, pace, quick
 
 
 def test_nobody_is_missing_after_sigkill(start, signups, worker_script):

@@ -5,7 +5,8 @@ import signal
 import time
 
 from confluent_kafka import admin
-from script import NOT_COMMITTED, PRODUCER, STOPS, pace, quick, users
+from people import users
+from script import NOT_COMMITTED, PRODUCER, STOPS, pace, quick
 
 
 def test_signals_until_the_very_end_leave_the_status_alone(start, signups, any_script):

@@ -7,17 +7,8 @@ import signal
 import time
 
 import pytest
-from script import (
-    BATCH,
-    NOT_COMMITTED,
-    STREAMING,
-    assert_each_once,
-    pace,
-    quick,
-    tally,
-    users,
-    wait_until,
-)
+from people import assert_each_once, tally, users
+from script import BATCH, NOT_COMMITTED, STREAMING, pace, quick, wait_until
 
 
 def test_a_frozen_worker_goes_on_when_it_thaws(start, signups, worker_script):

@@ -2,7 +2,8 @@
 
 import pytest
 from confluent_kafka import Producer
-from script import LIMIT, STREAMING, quick, users
+from people import users
+from script import LIMIT, STREAMING, quick
 from variables import NAMES
 
 

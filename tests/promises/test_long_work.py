@@ -8,7 +8,8 @@ import signal
 import time
 
 import pytest
-from script import NOT_COMMITTED, assert_each_once, pace, quick, users, wait_until
+from people import assert_each_once, users
+from script import NOT_COMMITTED, pace, quick, wait_until
 
 SHORTENED, LIMIT_SECONDS = "four_seconds_for_15_minutes", 4
 

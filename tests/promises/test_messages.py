@@ -2,7 +2,8 @@
 
 import pytest
 from confluent_kafka import Producer
-from script import LIMIT, STREAMING, quick, users, wait_until
+from people import users
+from script import LIMIT, STREAMING, quick, wait_until
 
 NO_EMAILS = {
     "null": None,

@@ -6,7 +6,8 @@ Without a word the reader would wonder why users are missing, or emailed again.
 import re
 
 import pytest
-from script import quick, users
+from people import users
+from script import quick
 
 PARTITIONS = 3
 three_partitions = pytest.mark.parametrize(

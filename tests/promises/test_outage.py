@@ -8,17 +8,8 @@ import time
 import pytest
 from broker import Broker
 from confluent_kafka import admin
-from script import (
-    BATCH,
-    NOT_COMMITTED,
-    PRODUCER,
-    STREAMING,
-    assert_each_once,
-    pace,
-    quick,
-    users,
-    wait_until,
-)
+from people import assert_each_once, users
+from script import BATCH, NOT_COMMITTED, PRODUCER, STREAMING, pace, quick, wait_until
 from secure import PASSWORD, SecureBroker, needs_scram
 from signups import SignUps
 

@@ -5,7 +5,8 @@ import pathlib
 import time
 
 import pytest
-from script import PRODUCER, emails, quick, users
+from people import emails, users
+from script import PRODUCER, quick
 
 pty = pytest.importorskip("pty", reason="needs a system that has terminals")
 FULL_DISK = pathlib.Path("/dev/full")

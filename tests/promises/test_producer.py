@@ -3,7 +3,8 @@
 import time
 
 import pytest
-from script import PRODUCER, STOPS, quick, users, wait_until
+from people import users
+from script import PRODUCER, STOPS, quick, wait_until
 
 
 @pytest.mark.parametrize("signups", [0], indirect=True, ids=["no topic yet"])

@@ -3,17 +3,8 @@
 import itertools
 
 import pytest
-from script import (
-    BATCH,
-    PRODUCER,
-    STOPS,
-    STREAMING,
-    assert_each_once,
-    pace,
-    quick,
-    users,
-    wait_until,
-)
+from people import assert_each_once, users
+from script import BATCH, PRODUCER, STOPS, STREAMING, pace, quick, wait_until
 from signups import SignUps
 from way import Way
 

@@ -7,16 +7,8 @@ import time
 
 import pytest
 from confluent_kafka import admin
-from script import (
-    BATCH,
-    PRODUCER,
-    SCRIPTS,
-    STREAMING,
-    assert_each_once,
-    pace,
-    quick,
-    users,
-)
+from people import assert_each_once, users
+from script import BATCH, PRODUCER, SCRIPTS, STREAMING, pace, quick
 from secure import PASSWORD, needs_scram
 
 GIVE_UP = 15  # seconds that a script may take to report a refused connection

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from confluent_kafka import Consumer
+from people import users
 from script import (
     BATCH,
     PRODUCER,
@@ -17,7 +18,6 @@ from script import (
     STREAMING,
     Script,
     quick,
-    users,
     wait_until,
 )
 from variables import NAMES

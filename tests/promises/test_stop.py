@@ -5,16 +5,8 @@ import subprocess
 
 import psutil
 import pytest
-from script import (
-    BATCH,
-    FAREWELL,
-    PRODUCER,
-    STOPS,
-    STREAMING,
-    assert_each_once,
-    quick,
-    users,
-)
+from people import assert_each_once, users
+from script import BATCH, FAREWELL, PRODUCER, STOPS, STREAMING, quick
 
 ISOLATED = ["unshare", "--fork", "--pid", "true"]  # not permitted everywhere
 each_signal = pytest.mark.parametrize("number", STOPS, ids=lambda number: number.name)

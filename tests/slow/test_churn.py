@@ -9,7 +9,8 @@ import signal
 import time
 
 import pytest
-from script import BATCH, PRODUCER, STOPS, STREAMING, WORKERS, tally, wait_until
+from people import tally
+from script import BATCH, PRODUCER, STOPS, STREAMING, WORKERS, wait_until
 
 FLAGS = {
     STREAMING: ["--work-seconds", 0.02],

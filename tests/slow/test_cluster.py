@@ -5,7 +5,8 @@ import time
 import pytest
 from cluster import Cluster
 from confluent_kafka import TopicCollection
-from script import BATCH, PRODUCER, STREAMING, quick, tally, users, wait_until
+from people import tally, users
+from script import BATCH, PRODUCER, STREAMING, quick, wait_until
 from signups import SignUps
 
 

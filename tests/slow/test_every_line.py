@@ -17,7 +17,8 @@ import subprocess
 import sys
 
 import pytest
-from script import ALTERED, BATCH, PRODUCER, ROOT, STREAMING, Script, environment, users
+from people import users
+from script import ALTERED, BATCH, PRODUCER, ROOT, STREAMING, Script, environment
 from signups import SignUps
 
 PLACES = {  # a sweep reaches at least so many, 1,500 in all

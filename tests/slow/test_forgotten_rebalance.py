@@ -4,7 +4,8 @@ It hands out messages of the old assignment then, which cannot be committed.
 """
 
 import pytest
-from script import STOPS, STREAMING, assert_each_once, pace, quick, users, wait_until
+from people import assert_each_once, users
+from script import STOPS, STREAMING, pace, quick, wait_until
 from signups import SignUps
 from way import Way
 

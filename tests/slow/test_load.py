@@ -5,7 +5,8 @@ import time
 
 import psutil
 import pytest
-from script import BATCH, STREAMING, assert_each_once, quick, users
+from people import assert_each_once, users
+from script import BATCH, STREAMING, quick
 
 MEGABYTE = 1_000_000
 

@@ -1,7 +1,5 @@
 """Script: one of the scripts in a process of its own, and what it has printed."""
 
-import ast
-import collections
 import os
 import pathlib
 import re
@@ -10,6 +8,8 @@ import subprocess
 import sys
 import threading
 import time
+
+from people import emails, parse_emails
 
 ROOT = pathlib.Path(__file__).parents[2]
 ALTERED = ROOT / "tests" / "support" / "altered"
@@ -40,11 +40,6 @@ def wait_until(fact, what, seconds=LIMIT):
         assert time.monotonic() < deadline, f"waited {seconds} s in vain for {what}"
         time.sleep(0.02)
     return value
-
-
-def users(*numbers):
-    """Return the addresses that producer.py gives to these numbers."""
-    return [f"user{number}@gmail.com" for number in numbers]
 
 
 def pace(script, work_seconds, interval=0.2):
@@ -224,30 +219,3 @@ def environment(bootstrap):
 
 def count(text, lines):
     return sum(text in line for line in list(lines))
-
-
-def emails(text, lines):
-    """Return the emails in the lines that contain `text`."""
-    found = [parse_emails(line) for line in list(lines) if text in line]
-    return [email for line in found for email in line]
-
-
-def parse_emails(line):
-    """Return the emails in a line: a list of them, or those between its words."""
-    if found := re.search(r"\[.*\]", line):
-        return ast.literal_eval(found[0])
-    return [word.rstrip(",") for word in line.split() if "@" in word]
-
-
-def tally(*scripts):
-    """Return how often each user was emailed, and the users whose work was finished."""
-    emailed = collections.Counter(email for script in scripts for email in script.begun)
-    return emailed, {email for script in scripts for email in script.finished}
-
-
-def assert_each_once(expected, *scripts):
-    """Check the promise of a graceful stop: nobody is lost, nobody is emailed twice."""
-    emailed, finished = tally(*scripts)
-    assert sorted(finished) == sorted(expected), "lost or unknown users"
-    assert [email for email, times in emailed.items() if times > 1] == [], "twice"
-    assert sorted(emailed) == sorted(expected), "begun, but not finished"
