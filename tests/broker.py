@@ -173,15 +173,9 @@ class Broker:
 
 def main():
     """Run one broker in the foreground until a signal; return the exit status."""
-    parser = argparse.ArgumentParser(
-        description="Run a real Apache Kafka in the foreground."
-    )
-    parser.add_argument(
-        "--port", type=int, default=9092, help="on localhost (default: 9092)"
-    )
-    parser.add_argument(
-        "--data", help="keep the data in this directory (default: thrown away)"
-    )
+    parser = argparse.ArgumentParser(description="Run a real Apache Kafka.")
+    parser.add_argument("--port", type=int, default=9092, help="default: 9092")
+    parser.add_argument("--data", help="the directory to keep the data in")
     args = parser.parse_args()
 
     def stop(*_):

@@ -10,9 +10,7 @@ import tempfile
 
 import pytest
 
-pytest.register_assert_rewrite(
-    "people", "script", "signups"
-)  # to show what they compare
+pytest.register_assert_rewrite("people", "script", "signups")  # show comparisons
 
 from broker import Broker, free_port  # noqa: E402
 from script import PRODUCER, SCRIPTS, WORKERS, Script, quick  # noqa: E402

@@ -52,10 +52,11 @@ class Desk:
         self.terminals[name].play(transcript, pause=SLOWLY if self.broker else 0)
 
 
-@pytest.fixture
+@pytest.fixture(params=["with Docker, at a reader's pace", "without Docker, at once"])
 def desk(tmp_path, request):
     """The desk of a reader who has just what the README lets him install."""
-    broker = request.getfixturevalue("own_broker") if request.param else None
+    has_docker = request.param.startswith("with Docker")
+    broker = request.getfixturevalue("own_broker") if has_docker else None
     desk = Desk(tmp_path, broker)
     yield desk
     for terminal in reversed([*desk.terminals.values()]):  # the broker's is the first
@@ -64,9 +65,6 @@ def desk(tmp_path, request):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(
-    "desk", [True, False], indirect=True, ids=["docker_at_leisure", "java_at_once"]
-)
 def test_the_transcripts_are_what_the_terminals_show(desk):
     """All of them, line by line. What `...` stands for must be shown elsewhere."""
     for name, transcript in scenes():

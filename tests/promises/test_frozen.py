@@ -6,9 +6,8 @@ The group declares a worker lost that was silent for ten seconds.
 import signal
 import time
 
-import pytest
 from people import assert_each_once, tally, users
-from script import BATCH, NOT_COMMITTED, STREAMING, pace, quick, wait_until
+from script import BATCH, NOT_COMMITTED, STREAMING, pace, quick
 
 
 def test_a_frozen_worker_goes_on_when_it_thaws(start, signups, worker_script):
@@ -70,16 +69,3 @@ def test_a_thawed_worker_drops_what_another_one_handled_meanwhile(
     frozen.wait_for("rebalance: 5 messages")
     frozen.stop()
     assert_each_once(users(*range(5)), frozen, successor)
-
-
-@pytest.mark.slow
-def test_a_worker_that_freezes_while_idle_goes_on(start, signups, worker_script):
-    worker = start(worker_script, *quick(worker_script))
-    signups.wait_for_members(1)
-    worker.send(signal.SIGSTOP)
-    wait_until(lambda: not signups.members(), "the end of its session")
-    signups.publish(*users(0))
-    worker.send(signal.SIGCONT)
-    signups.wait_until_done()
-    worker.stop()
-    assert {*worker.finished} == {*users(0)}

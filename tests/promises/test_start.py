@@ -9,17 +9,7 @@ import sys
 import pytest
 from confluent_kafka import Consumer
 from people import users
-from script import (
-    BATCH,
-    PRODUCER,
-    ROOT,
-    SCRIPTS,
-    STOPS,
-    STREAMING,
-    Script,
-    quick,
-    wait_until,
-)
+from script import BATCH, PRODUCER, ROOT, SCRIPTS, STOPS, STREAMING, Script, quick
 from variables import NAMES
 
 WORK = "--work-seconds -1, --work-seconds nan, --work-seconds inf"
@@ -191,7 +181,8 @@ def other_consumer(signups):
     strategy = {"partition.assignment.strategy": "cooperative-sticky"}
     consumer = Consumer({**signups.cluster, "group.id": signups.group, **strategy})
     consumer.subscribe([signups.topic])
-    wait_until(lambda: consumer.poll(0.1) or signups.members(), "its membership")
+    while not signups.members():
+        consumer.poll(0.1)
     yield consumer
     consumer.close()
 

@@ -37,7 +37,8 @@ def test_chaos_loses_nobody(start, signups, request, crash):
         producer.stop()
         while lag := signups.lag():
             wait_until(lambda: signups.lag() < lag, f"progress, with {lag} to go")
-        chaos.end()
+        for worker in chaos.running:
+            chaos.stop(worker, STOPS[0])
 
     emailed, finished = tally(*chaos.workers)
     lost = {*producer.published} - finished
@@ -85,10 +86,6 @@ class Chaos:
                 del self.frozen[worker]
                 self.thawed.append(worker.send(signal.SIGCONT))
                 self.running.append(worker)
-
-    def end(self):
-        for worker in self.running:
-            self.stop(worker, STOPS[0])
 
 
 def timeline(email, scripts):
