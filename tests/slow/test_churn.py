@@ -91,10 +91,7 @@ class Chaos:
 def timeline(email, scripts):
     """Return what was printed about a user, in order: when, by whom."""
     lines = sorted(
-        (
-            f"{seconds:10.2f} s, {script.name} {script.process.pid} "
-            f"(status {script.process.poll()}): {line.rstrip()}"
-        )
+        f"{seconds:10.2f} s, {script.name} {script.process.pid}: {line.rstrip()}"
         for script in scripts
         for seconds, line in script.timeline
         if f"'{email}'" in line or email in line.split()
