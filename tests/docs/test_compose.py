@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 import yaml
-from script import ROOT, SCRIPTS
+from script import PRODUCER, ROOT, SCRIPTS
 
 FILE = ROOT / "docker-compose.yml"
 SERVICES = yaml.safe_load(FILE.read_text(encoding="utf-8"))["services"]
@@ -27,13 +27,8 @@ def test_docker_compose_accepts_the_file():
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_a_command_is_a_list(script):
-    """A shell would stand between Docker's SIGTERM and the script, and keep it."""
-    assert SERVICES[OURS[script]]["command"] == ["python", script]
-
-
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_a_worker_that_failed_is_started_again(script):
-    """The producer is not: it would sign the same users up once more."""
-    expected = None if script == "producer.py" else "on-failure"
-    assert SERVICES[OURS[script]].get("restart") == expected
+def test_a_service_gets_the_signal_and_a_worker_that_failed_is_started_again(script):
+    """A shell would keep Docker's SIGTERM. A producer would sign up users once more."""
+    service = SERVICES[OURS[script]]
+    assert service["command"] == ["python", script]
+    assert service.get("restart") == (None if script == PRODUCER else "on-failure")

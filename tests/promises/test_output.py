@@ -2,11 +2,12 @@
 
 import os
 import pathlib
+import select
 import time
 
 import pytest
-from people import emails, users
-from script import PRODUCER, quick
+from people import emails, tally, users
+from script import PRODUCER, quick, wait_until
 
 pty = pytest.importorskip("pty", reason="needs a system that has terminals")
 FULL_DISK = pathlib.Path("/dev/full")
@@ -68,6 +69,24 @@ def test_a_pipe_that_nobody_reads(start, signups, worker_script):
     worker.stop()
     with open(reading_end) as reader:
         assert len(reader.read()) < 150_000, "less than all lines together"
+
+
+@pytest.mark.slow
+def test_a_worker_that_waits_for_a_reader_loses_nobody_when_it_is_killed(
+    start, signups, complete, worker_script
+):
+    """As after Ctrl+S: it stands still, and only SIGKILL ends it at once."""
+    signups.publish(*users(*range(3_000)))
+    reading_end, writing_end = os.pipe()
+    stuck = start(worker_script, *quick(worker_script), stdout=writing_end)
+    is_full = lambda: not select.select([], [writing_end], [], 0)[1]  # noqa: E731
+    wait_until(is_full, "a full pipe")
+    stuck.kill()
+    os.close(writing_end)
+    with open(reading_end) as reader:
+        stuck.out = reader.readlines()
+    successor = complete(worker_script)
+    assert tally(stuck, successor)[1] == {*users(*range(3_000))}
 
 
 @pytest.mark.slow

@@ -81,18 +81,6 @@ def test_an_address_that_leads_nowhere_is_named(addresses, address, cause):
         assert cause in "".join(script.err), script
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "own_broker",
-    [{"group.min.session.timeout.ms": 30_000}],
-    indirect=True,
-    ids=["30 s"],
-)
-def test_a_broker_that_wants_longer_sessions_is_named(own_broker, worker_script):
-    lost = Script(worker_script, bootstrap=own_broker.address)
-    refused(lost, words=[own_broker.address])
-
-
 @pytest.mark.parametrize("dead", ["nowhere", "mute"])
 def test_one_dead_server_in_a_list_does_not_matter(start, signups, addresses, dead):
     """kafka-python begins with any of them, so several scripts are started."""
