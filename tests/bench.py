@@ -3,11 +3,12 @@
     pip install -r tests/bench/requirements.txt
     python tests/bench.py [--peers] [--quick] [--against DIR] > bench.md
 
-Each script takes turns with bare kafka-python loops that do the same job and, with
---peers, with other clients: bench/peers.py shows them. All of them read one partition
-and print the same lines to /dev/null. A rate counts what the group has committed (for
-producers: what is in the topic) from the moment when that begins to move, so the start
-of a process is left out. A ratio is the median of the ratios of the rounds.
+Each script takes turns with bare kafka-python loops that do the same job. With --peers,
+the workers also take turns with other clients: bench/peers.py shows them. All of them
+read one partition and print the same lines to /dev/null. A rate counts what the group
+has committed (for producers: what is in the topic) from the moment when that begins to
+move, so the start of a process is left out. A ratio is the median of the ratios of the
+rounds.
 """
 
 import argparse
@@ -25,7 +26,7 @@ from broker import VERSION, Broker
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path += [str(HERE / "support"), str(HERE / "bench")]
-from measure import SCRIPTS, Bench, report  # noqa: E402
+from measure import SCRIPTS, Bench  # noqa: E402
 
 KIT, BARE = "this kit", "kafka-python"
 PEERS = {  # the name of each client, and of its package
@@ -34,43 +35,32 @@ PEERS = {  # the name of each client, and of its package
     "faststream": "faststream",
     "arroyo": "sentry-arroyo",
 }
+COMMITS = {"each": ", a commit for each", "shared": ", a commit every 10 ms"}
 
 
 def table(title, head, rows):
     """Print a table in markdown."""
     print(f"\n## {title}\n")
     for row in [head, ["---"] + ["---:"] * (len(head) - 1), *rows]:
-        print(f"| {' | '.join(map(str, row))} |", flush=True)
+        print(f"| {' | '.join(row)} |", flush=True)
 
 
-def race_table(title, runs, names, bases):
-    """Print medians, and the ratio to each base: (client, job)."""
-    rows, says = [], {"each": "a commit for each", "shared": "a commit every 10 ms"}
+def race_table(title, runs, names):
+    """Print medians, and the ratio to each job of the bare loops."""
+    bases = [(client, job) for client, job in runs if client == BARE]
+    to = [f"to bare{COMMITS.get(job, '')}" for _, job in bases]
+    rows = []
     for (client, job), own in runs.items():
-        ratios = [
-            sorted(run.rate / base.rate for run, base in zip(own, runs[base]))
-            for base in bases
-        ]
-        rows.append(
-            [
-                ", ".join(filter(None, [names[client], says.get(job)])),
-                f"{statistics.median(run.rate for run in own):,.0f}",
-                *(
-                    f"{statistics.median(r):.2f} ({r[0]:.2f} to {r[-1]:.2f})"
-                    for r in ratios
-                ),
-                f"{statistics.median(run.cpu_per_million for run in own):,.0f}",
-                f"{max(run.peak for run in own):.0f}",
-            ]
-        )
-    to = [", ".join(filter(None, ["to bare", says.get(job)])) for _, job in bases]
+        row = [names[client] + COMMITS.get(job, "")]
+        row.append(f"{statistics.median(run.rate for run in own):,.0f}")
+        for base in bases:
+            ratios = [run.rate / bare.rate for run, bare in zip(own, runs[base])]
+            median = statistics.median(ratios)
+            row.append(f"{median:.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+        row.append(f"{statistics.median(run.cpu_per_million for run in own):,.0f}")
+        row.append(f"{max(run.peak for run in own):.0f}")
+        rows.append(row)
     table(title, ["", "messages/s", *to, "CPU s/million", "peak MB"], rows)
-
-
-def milliseconds(seconds):
-    """Return the median and the worst in ms, as text."""
-    worst = [statistics.median(seconds), max(seconds)] if seconds else []
-    return [f"{value * 1000:.1f}" for value in worst] or ["", ""]
 
 
 def version(package, python=sys.executable):
@@ -82,48 +72,31 @@ def version(package, python=sys.executable):
 
 def run(bench, checkouts, peers):
     """Measure everything. Print each table when it is complete."""
-    everybody, kits = [*checkouts, BARE, *peers], [*checkouts]
-    names = {c: f"{c} ({BARE} {version(BARE, checkouts[c][0])})" for c in kits}
+    names = {c: f"{c} ({BARE} {version(BARE, checkouts[c][0])})" for c in checkouts}
     names[BARE] = f"bare {BARE} {version(BARE)}"
     names.update({peer: f"{peer} {version(PEERS[peer])}" for peer in peers})
     bench.fill()
-    shared = [(client, "shared") for client in everybody]
+    workers = [*checkouts, BARE, *peers]
     races = {
         "Streaming, a commit for each message": [(c, "each") for c in [BARE, *peers]],
-        "Streaming, a commit every 10 ms": [*shared, (BARE, "each")],
-        "Batch, 500 messages and a commit": [(client, "batch") for client in everybody],
-        "Producer": [(client, "producer") for client in everybody],
+        "Streaming, a commit every 10 ms": [
+            *((c, "shared") for c in workers),
+            (BARE, "each"),
+        ],
+        "Batch, 500 messages and a commit": [(c, "batch") for c in workers],
+        "Producer": [(c, "producer") for c in [*checkouts, BARE]],
     }
     for title, contestants in races.items():
-        bases = [contestant for contestant in contestants if contestant[0] == BARE]
-        race_table(title, bench.race(title, contestants), names, bases)
+        race_table(title, bench.race(title, contestants), names)
 
     rows = []
-    for client, job in [
-        (client, job) for job in ("shared", "batch") for client in kits
-    ]:
-        report(f"load: {client}, {job}")
-        run = bench.watch(client, job)
-        memory = f"{run.early:.0f}", f"{run.peak:.0f}"
-        rows.append([f"{names[client]}, {SCRIPTS[job]}", f"{run.rate:,.0f}", *memory])
-    head = ["", "messages/s", "MB after a tenth", "peak MB"]
-    table(f"Load: {bench.waiting:,} messages", head, rows)
-
-    rows = []
-    for client, job in [*shared, *((client, "batch") for client in everybody)]:
-        cpu, memory, latencies = bench.rest(client, job)
-        figures = f"{cpu:.1f}", f"{memory:.0f}", *milliseconds(latencies)
-        rows.append([f"{names[client]}, {job}", *figures])
-    head = ["", "CPU % of a core", "MB", "sent to handled, ms: median", "worst"]
-    table("Idle", head, rows)
-
-    rows = []
-    for client, job in [
-        (client, job) for job in ("shared", "batch") for client in kits
-    ]:
-        seconds = bench.stops(client, job)
-        rows.append([f"{names[client]}, {SCRIPTS[job]}", *milliseconds(seconds)])
-    table("20 stops while idle, ms", ["", "median", "worst"], rows)
+    for job in ("shared", "batch"):
+        for client in checkouts:
+            cpu, memory, stops = bench.idle(client, job)
+            row = [f"{names[client]}, {SCRIPTS[job]}", f"{cpu:.1f}", f"{memory:.0f}"]
+            times = [statistics.median(stops), max(stops)]
+            rows.append(row + [f"{seconds * 1000:.1f}" for seconds in times])
+    table("Idle", ["", "CPU % of a core", "MB", "stop, ms: median", "worst"], rows)
 
 
 def main():

@@ -4,10 +4,11 @@ python tests/bench/peers.py CLIENT JOB TOPIC GROUP COUNT
 
 The jobs are `each` (one message at a time, and a commit for each), `shared` (one
 message at a time, and a commit every 10 ms), `batch` (up to 500 messages at a time, and
-a commit for each batch) and `producer` (a callback prints each message that the broker
-has acknowledged). Every commit waits for the broker's answer. Every line is flushed at
-once, as the scripts do it. COUNT is the number of messages to publish, or the number
-that the topic holds: after the last one, `shared` commits at once.
+a commit for each batch) and, on kafka-python alone, `producer` (a callback prints each
+message that the broker has acknowledged). Every commit waits for the broker's answer.
+Every line is flushed at once, as the scripts do it. COUNT is the number of messages to
+publish, or the number that the topic holds: after the last one, `shared` commits at
+once.
 """
 
 import asyncio
@@ -30,25 +31,14 @@ def handle(email):
 
 def handle_all(emails):
     """Print what batch_worker.py prints for one batch."""
-    print(
-        "\n".join(["received a message, inserting into a queue buffer"] * len(emails))
-    )
+    line = "received a message, inserting into a queue buffer"
+    print("\n".join([line] * len(emails)))
     emails = [email.decode() for email in emails]
     print(f"flushing {len(emails)} users: the buffer is full")
     print("processing message in queue buffer")
     print(f"sending email to users {emails}")
     print(f"updating status to Waiting Confirmation for users {emails}")
     print("finished processing messages")
-
-
-def published(email):
-    """Print what producer.py prints for one user."""
-    print(f"Published message to message broker. User email: {email}")
-
-
-def users(count):
-    """Yield the users to publish."""
-    return (f"user{number}@gmail.com" for number in range(count))
 
 
 class Pace:
@@ -65,159 +55,162 @@ class Pace:
         return True
 
 
-class KafkaPython:
+def kafka_python(job, topic, group, pace):
     """The client of the scripts."""
+    from kafka import KafkaConsumer
 
-    def consumer(self, topic, group, **options):
-        from kafka import KafkaConsumer
+    consumer = KafkaConsumer(
+        topic,
+        bootstrap_servers=SERVERS,
+        group_id=group,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        receive_message_max_bytes=100_000_000,  # 2.3 refuses more than 1 MB
+        max_poll_records=BATCH if job == "batch" else 1,
+    )
+    while job == "batch":
+        polled = consumer.poll(timeout_ms=200, max_records=BATCH)
+        for messages in polled.values():
+            handle_all([message.value for message in messages])
+            consumer.commit()
+    for message in consumer:
+        handle(message.value)
+        if pace.is_due(message.offset):
+            consumer.commit()
 
-        return KafkaConsumer(
-            topic,
-            bootstrap_servers=SERVERS,
-            group_id=group,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            receive_message_max_bytes=100_000_000,  # 2.3 refuses more than 1 MB
-            **options,
-        )
 
-    def stream(self, topic, group, pace):
-        consumer = self.consumer(topic, group, max_poll_records=1)
-        for message in consumer:
-            handle(message.value)
-            if pace.is_due(message.offset):
-                consumer.commit()
+def publish(topic, count):
+    """Do the job of producer.py on its own client."""
+    from kafka import KafkaProducer
 
-    def batch(self, topic, group):
-        consumer = self.consumer(topic, group)
-        while True:
-            polled = consumer.poll(timeout_ms=200, max_records=BATCH)
+    producer = KafkaProducer(
+        bootstrap_servers=SERVERS, acks="all", enable_idempotence=True
+    )
+    for number in range(count):
+        email = f"user{number}@gmail.com"
+        line = f"Published message to message broker. User email: {email}"
+        future = producer.send(topic, key=email.encode(), value=email.encode())
+        future.add_callback(lambda _, line=line: print(line))
+    producer.flush()
+
+
+def confluent_kafka(job, topic, group, pace):
+    """librdkafka, a client in C."""
+    from confluent_kafka import Consumer
+
+    settings = {
+        "bootstrap.servers": SERVERS,
+        "group.id": group,
+        "enable.auto.commit": False,
+        "auto.offset.reset": "earliest",
+    }
+    consumer = Consumer(settings)
+    consumer.subscribe([topic])
+    while job == "batch":
+        messages = [m for m in consumer.consume(BATCH, 0.2) if not m.error()]
+        if messages:
+            handle_all([message.value() for message in messages])
+            consumer.commit(asynchronous=False)
+    while True:
+        message = consumer.poll(0.2)
+        if message and not message.error():
+            handle(message.value())
+            if pace.is_due(message.offset()):
+                consumer.commit(message, asynchronous=False)
+
+
+async def aiokafka(job, topic, group, pace):
+    """A client in asyncio."""
+    from aiokafka import AIOKafkaConsumer
+
+    settings = {
+        "bootstrap_servers": SERVERS,
+        "group_id": group,
+        "enable_auto_commit": False,
+        "auto_offset_reset": "earliest",
+    }
+    async with AIOKafkaConsumer(topic, **settings) as consumer:
+        while job == "batch":
+            polled = await consumer.getmany(timeout_ms=200, max_records=BATCH)
             for messages in polled.values():
                 handle_all([message.value for message in messages])
-                consumer.commit()
-
-    def producer(self, topic, count):
-        from kafka import KafkaProducer
-
-        producer = KafkaProducer(
-            bootstrap_servers=SERVERS, acks="all", enable_idempotence=True
-        )
-        for email in users(count):
-            future = producer.send(topic, key=email.encode(), value=email.encode())
-            future.add_callback(lambda _, email=email: published(email))
-        producer.flush()
+                await consumer.commit()
+        async for message in consumer:
+            handle(message.value)
+            if pace.is_due(message.offset):
+                await consumer.commit()
 
 
-class ConfluentKafka:
-    """librdkafka, a client in C."""
+async def faststream(job, topic, group, pace):
+    """A framework that stands on aiokafka."""
+    from faststream import AckPolicy, FastStream
+    from faststream.kafka import KafkaBroker, KafkaMessage
 
-    def consumer(self, topic, group):
-        from confluent_kafka import Consumer
+    async def one(email: bytes, message: KafkaMessage):
+        handle(email)
+        if pace.is_due(message.raw_message.offset):
+            await message.ack()
 
-        settings = {
-            "bootstrap.servers": SERVERS,
-            "group.id": group,
-            "enable.auto.commit": False,
-            "auto.offset.reset": "earliest",
-        }
-        consumer = Consumer(settings)
-        consumer.subscribe([topic])
-        return consumer
+    async def many(emails: list[bytes], message: KafkaMessage):
+        handle_all(emails)
+        await message.ack()
 
-    def stream(self, topic, group, pace):
-        consumer = self.consumer(topic, group)
-        while True:
-            message = consumer.poll(0.2)
-            if message and not message.error():
-                handle(message.value())
-                if pace.is_due(message.offset()):
-                    consumer.commit(message, asynchronous=False)
-
-    def batch(self, topic, group):
-        consumer = self.consumer(topic, group)
-        while True:
-            messages = [m for m in consumer.consume(BATCH, 0.2) if not m.error()]
-            if messages:
-                handle_all([message.value() for message in messages])
-                consumer.commit(asynchronous=False)
-
-    def producer(self, topic, count):
-        from confluent_kafka import Producer
-
-        def acknowledged(error, message):
-            assert not error, error
-            published(message.value().decode())
-
-        producer = Producer({"bootstrap.servers": SERVERS, "enable.idempotence": True})
-        for email in users(count):
-            while len(producer) > 50_000:  # its queue holds 100,000
-                producer.poll(0.1)
-            producer.produce(topic, email, email, on_delivery=acknowledged)
-            producer.poll(0)
-        assert producer.flush(60) == 0
+    broker = KafkaBroker(SERVERS, logger=None)
+    options = {"group_id": group, "auto_offset_reset": "earliest"}
+    options["ack_policy"] = AckPolicy.MANUAL
+    if job == "batch":
+        broker.subscriber(topic, batch=True, max_records=BATCH, **options)(many)
+    else:
+        broker.subscriber(topic, **options)(one)
+    await FastStream(broker, logger=None).run()
 
 
-class Aiokafka:
-    """A client in asyncio."""
+def arroyo(job, topic, group, pace):
+    """A framework that stands on confluent-kafka."""
+    from arroyo.backends.kafka import KafkaConsumer
+    from arroyo.backends.kafka import build_kafka_consumer_configuration as build
+    from arroyo.commit import IMMEDIATE, CommitPolicy
+    from arroyo.processing import StreamProcessor, strategies
+    from arroyo.types import Topic
 
-    def consumer(self, topic, group):
-        from aiokafka import AIOKafkaConsumer
+    def one(message):
+        handle(message.payload.value)
 
-        return AIOKafkaConsumer(
-            topic,
-            bootstrap_servers=SERVERS,
-            group_id=group,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-        )
+    def many(message):
+        handle_all([value.payload.value for value in message.payload])
 
-    async def stream(self, topic, group, pace):
-        async with self.consumer(topic, group) as consumer:
-            async for message in consumer:
-                handle(message.value)
-                if pace.is_due(message.offset):
-                    await consumer.commit()
+    class Factory(strategies.ProcessingStrategyFactory):
+        def create_with_partitions(self, commit, partitions):
+            end = strategies.CommitOffsets(commit)
+            if job == "batch":
+                return strategies.BatchStep(BATCH, 0.2, strategies.RunTask(many, end))
+            return strategies.RunTask(one, end)
 
-    async def batch(self, topic, group):
-        async with self.consumer(topic, group) as consumer:
-            while True:
-                polled = await consumer.getmany(timeout_ms=200, max_records=BATCH)
-                for messages in polled.values():
-                    handle_all([message.value for message in messages])
-                    await consumer.commit()
-
-    async def producer(self, topic, count):
-        from aiokafka import AIOKafkaProducer
-
-        settings = {"bootstrap_servers": SERVERS, "enable_idempotence": True}
-        async with AIOKafkaProducer(**settings) as producer:
-            for email in users(count):
-                value = email.encode()
-                future = await producer.send(topic, value, key=value)
-                future.add_done_callback(lambda _, email=email: published(email))
+    policy = IMMEDIATE if job == "batch" else CommitPolicy(pace.pause, None)
+    settings = build({}, group, bootstrap_servers=[SERVERS], enable_auto_commit=False)
+    StreamProcessor(KafkaConsumer(settings), Topic(topic), Factory(), policy).run()
 
 
 CLIENTS = {
-    "kafka-python": KafkaPython,
-    "confluent-kafka": ConfluentKafka,
-    "aiokafka": Aiokafka,
+    "kafka-python": kafka_python,
+    "confluent-kafka": confluent_kafka,
+    "aiokafka": aiokafka,
+    "faststream": faststream,
+    "arroyo": arroyo,
 }
 
 
-def main(clients):
+def main():
     """Do one job on one client: the producer until it is done, the others for ever."""
     sys.stdout.reconfigure(line_buffering=True)
-    name, job, topic, group, count = sys.argv[1:]
-    client, count = clients[name](), int(count)
+    client, job, topic, group, count = sys.argv[1:]
     if job == "producer":
-        result = client.producer(topic, count)
-    elif job == "batch":
-        result = client.batch(topic, group)
-    else:
-        result = client.stream(topic, group, Pace(job, count))
+        publish(topic, int(count))
+        return
+    result = CLIENTS[client](job, topic, group, Pace(job, int(count)))
     if asyncio.iscoroutine(result):
         asyncio.run(result)
 
 
 if __name__ == "__main__":
-    main(CLIENTS)
+    main()
