@@ -100,7 +100,7 @@ def run(bench, checkouts, peers):
 
 
 def main():
-    """Start a broker, if KAFKA_BOOTSTRAP_SERVERS names none, and measure."""
+    """Start a broker, and measure."""
     parser = argparse.ArgumentParser(description="Measure the three scripts.")
     parser.add_argument("--peers", action="store_true", help=f"also {', '.join(PEERS)}")
     parser.add_argument("--quick", action="store_true", help="less time, rough figures")
@@ -116,23 +116,19 @@ def main():
         python = args.against / ".venv" / "bin" / "python"
         found = python if python.exists() else sys.executable
         checkouts[str(args.against)] = (found, args.against)
-    bootstrap, broker = os.getenv("KAFKA_BOOTSTRAP_SERVERS"), None
     data = tempfile.mkdtemp(prefix="kafka-bench-")
+    broker = Broker(data)
     try:
-        if not bootstrap:
-            broker = Broker(data)
-            broker.start()
-            bootstrap = broker.address
+        broker.start()
         system = f"{platform.system()}, Python {platform.python_version()}"
         load = f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before"
         print(
             f"# Benchmark\n\n{time.strftime('%F')}, {system}, {load}, Kafka {VERSION}"
         )
-        bench = Bench(bootstrap, checkouts, args.quick)
+        bench = Bench(broker.address, checkouts, args.quick)
         run(bench, checkouts, PEERS if args.peers else ())
     finally:
-        if broker:
-            broker.kill()
+        broker.kill()
         shutil.rmtree(data)
 
 
