@@ -234,8 +234,10 @@ def main():
     set_up_logging()
     say("starting producer")
     try:
-        create_topic(args.topic, args.partitions)
+        # Before the topic, so that it is ready when the first message comes. Otherwise
+        # kafka-python 2.3 reports an error, if the broker is far away.
         producer = connect()
+        create_topic(args.topic, args.partitions)
     except errors.KafkaConfigurationError:  # kafka-python 3 has other settings
         sys.exit("error: kafka-python 2.3 is needed: pip install -r requirements.txt")
     except Exception as error:

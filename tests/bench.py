@@ -104,12 +104,7 @@ def main():
     parser = argparse.ArgumentParser(description="Measure the three scripts.")
     parser.add_argument("--peers", action="store_true", help=f"also {', '.join(PEERS)}")
     parser.add_argument("--quick", action="store_true", help="less time, rough figures")
-    parser.add_argument(
-        "--against",
-        type=pathlib.Path,
-        metavar="DIR",
-        help="also the scripts in DIR, with DIR/.venv/bin/python if there is one",
-    )
+    parser.add_argument("--against", type=pathlib.Path, help="another checkout, too")
     args = parser.parse_args()
     checkouts = {KIT: (sys.executable, HERE.parent)}
     if args.against:

@@ -5,6 +5,7 @@ import time
 import pytest
 from people import users
 from script import PRODUCER, STOPS, quick, wait_until
+from way import Way
 
 
 @pytest.mark.parametrize("signups", [0], indirect=True, ids=["no topic yet"])
@@ -33,6 +34,14 @@ def test_a_signal_ends_a_long_delay(start, signups):
     producer.wait_for("Published message")
     producer.stop(seconds=10)
     assert producer.published == signups.log() == users(0)
+
+
+def test_a_broker_that_is_far_away_is_no_trouble(start, signups, of_ours):
+    """If its first message came at once, kafka-python 2.3 would report an error."""
+    way = Way(signups.bootstrap, seconds=0.1)
+    producer = start(PRODUCER, bootstrap=way.bootstrap)
+    assert producer.ended() == 0
+    assert producer.err == [] and signups.log() == users(*range(10))
 
 
 @pytest.mark.parametrize("signups", [0], indirect=True, ids=["no topic yet"])

@@ -29,7 +29,6 @@ STOPS = (  # Windows can send only this one to a single process
 LIMIT = 60  # seconds that a fact may take to come true
 RECOVERED = re.compile(  # kafka-python says it, most often over TLS 1.3, and goes on
     "EVENT_READ without in-flight-requests|connection failed -- refreshing metadata"
-    "|Uncaught error in kafka producer I/O thread"
 )
 
 
