@@ -7,6 +7,7 @@ data.
 
 import argparse
 import contextlib
+import itertools
 import json
 import os
 import pathlib
@@ -29,6 +30,10 @@ sys.path.append(str(pathlib.Path(__file__).parent / "support"))
 from jars import VERSION, BrokerError, class_path
 
 START_SECONDS = 100
+# No system takes these ports for outgoing connections. Each process of the tests has a
+# thousand, so that none takes the port of another one's broker while that is down.
+FIRST_PORT = 20_000 + 1_000 * int(os.getenv("PYTEST_XDIST_WORKER", "gw11")[2:])
+ports = itertools.cycle(random.sample(range(FIRST_PORT, FIRST_PORT + 1_000), 1_000))
 STOP_SIGNALS = [
     getattr(signal, name)
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
@@ -37,12 +42,9 @@ STOP_SIGNALS = [
 
 
 def free_port():
-    """Return a port that is free, and that no system takes for outgoing connections.
-
-    One of those might be taken again until a broker starts, or while it is down.
-    """
+    """Return a port that nothing listens on, and that was not returned before."""
     while True:
-        port = random.randrange(20_000, 32_000)
+        port = next(ports)
         with contextlib.suppress(OSError):
             socket.create_server(("127.0.0.1", port)).close()
             return port

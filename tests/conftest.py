@@ -132,9 +132,9 @@ def of_ours():
 def own_broker(of_ours, tmp_path, request):
     """A broker that the test may stop. Its properties are an indirect parameter."""
     broker = Broker(tmp_path, **getattr(request, "param", {}))
+    request.addfinalizer(broker.kill)
     broker.start()
-    yield broker
-    broker.kill()
+    return broker
 
 
 @pytest.fixture

@@ -50,8 +50,7 @@ def test_a_codec_that_is_not_installed_is_named(start, signups, of_ours, worker_
 
 def publish_in_transactions(signups, *transactions):
     """Publish the users of each transaction, then abort or commit it."""
-    settings = {**signups.cluster, "transactional.id": signups.topic}
-    producer = Producer(settings)
+    producer = Producer({**signups.cluster, "transactional.id": signups.topic})
     producer.init_transactions(LIMIT)
     for emails, is_committed in transactions:
         producer.begin_transaction()

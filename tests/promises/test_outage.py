@@ -157,9 +157,9 @@ def test_a_group_outlasts_outages(start, signups, own_broker):
 def secure_broker(of_ours, tmp_path, request):
     needs_scram()
     broker = SecureBroker(tmp_path, **getattr(request, "param", {}))
+    request.addfinalizer(broker.kill)
     broker.start()
-    yield broker
-    broker.kill()
+    return broker
 
 
 @pytest.mark.slow

@@ -14,8 +14,7 @@ def test_it_creates_the_topic_and_publishes_ten_users(start, signups):
     assert producer.ended() == 0
     assert len(signups.ends()) == 3
     assert sorted(producer.published) == sorted(signups.log()) == users(*range(10))
-    last = f"Published 10 of 10 messages to topic {signups.topic}"
-    assert producer.out[-1].strip() == last
+    assert producer.out[-1] == f"Published 10 of 10 messages to topic {signups.topic}\n"
     assert producer.count("already created") == 0 and producer.problems == []
 
 

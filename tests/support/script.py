@@ -207,7 +207,7 @@ def environment(bootstrap):
         **{
             name: value
             for name, value in os.environ.items()
-            if name != "PYTHONUNBUFFERED"
+            if name not in ("PYTHONUNBUFFERED", "PYTEST_XDIST_WORKER")
             and (is_named or not name.startswith("KAFKA_"))
         },
         "KAFKA_BOOTSTRAP_SERVERS": bootstrap,
