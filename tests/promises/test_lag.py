@@ -45,10 +45,7 @@ def test_it_shows_committed_offset_end_and_lag(signups, complete, lag):
 
 
 def test_a_lag_that_stays_is_a_transaction(start, signups, lag):
-    """Nobody reads beyond an open one. Its end takes an offset, but is no message.
-
-    The question does not disturb the group.
-    """
+    """Nobody reads beyond an open one. Its end takes an offset, but is no message."""
     other = Producer({**signups.cluster, "transactional.id": signups.topic})
     other.init_transactions(LIMIT)
     other.begin_transaction()
@@ -62,7 +59,7 @@ def test_a_lag_that_stays_is_a_transaction(start, signups, lag):
     worker.wait_for("finished processing")
     worker.stop()
     assert rows(lag()) == [["0", "2", "3", "1"]] and worker.begun == users(1)
-    assert worker.problems == []
+    assert worker.problems == [], "lag.py joined the group"
 
 
 def test_it_uses_the_credentials_of_the_scripts(signups, secured, mutual, lag):

@@ -40,6 +40,7 @@ def test_a_broker_that_is_far_away_is_no_trouble(start, signups, of_ours):
     way = Way(signups.bootstrap, seconds=0.1)
     producer = start(PRODUCER, bootstrap=way.bootstrap)
     assert producer.ended() == 0
+    assert producer.out[1] == f"Topic {signups.topic} is already created\n"
     assert producer.err == [] and signups.log() == users(*range(10))
 
 
