@@ -23,6 +23,9 @@ def failures(start, signups, nowhere, own_broker, secured):
     wrong = {**secured, "KAFKA_SASL_PLAIN_PASSWORD": "wrong"}
     stranger = {**secured, "KAFKA_SSL_CAFILE": ""}
     address = secured["KAFKA_BOOTSTRAP_SERVERS"]
+    bare = {"KAFKA_BOOTSTRAP_SERVERS": address}
+    tls = {**secured, "KAFKA_BOOTSTRAP_SERVERS": signups.bootstrap}
+    sasl = {**tls, "KAFKA_SECURITY_PROTOCOL": "SASL_PLAINTEXT"}
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         second = Script("tests/broker.py", "--port", port, bootstrap=nowhere)
@@ -47,7 +50,7 @@ def failures(start, signups, nowhere, own_broker, secured):
         "nothing listens": [start(s, bootstrap=nowhere) for s in TRIED],
         "wrong user": [start(s, bootstrap=address, env=wrong) for s in TRIED],
         "the authority": [start(s, bootstrap=address, env=stranger) for s in TRIED],
-        "another protocol": [start(s, bootstrap=address) for s in TRIED],
+        "another protocol": [start(s, env=e) for s in TRIED for e in (bare, tls, sasl)],
     }
 
 
