@@ -9,6 +9,7 @@ import atexit
 import contextlib
 import logging
 import os
+import re
 import signal
 import sys
 import threading
@@ -17,6 +18,7 @@ from queue import SimpleQueue
 
 from kafka import ConsumerRebalanceListener, KafkaConsumer, TopicPartition, errors
 from kafka.structs import OffsetAndMetadata
+from kafka.version import __version__
 
 SERVERS = os.getenv("KAFKA_BOOTSTRAP_SERVERS") or "localhost:9092"
 CLUSTER = {
@@ -43,7 +45,7 @@ offsets = {}  # {partition: offset to commit} of what is in the buffer
 is_full = threading.Event()
 client_lock = threading.Lock()  # held by the thread that uses the consumer
 client_errors = []  # why the consumer thread ended
-shown = {}  # {message of kafka-python: when it was last shown}
+shown = {}  # {what kafka-python says: when it was last shown}
 
 
 def shut_down(*_):
@@ -69,7 +71,8 @@ def fill_buffer(consumer, max_batch_size):
     try:
         while not is_shutting_down:
             with client_lock:
-                if not is_full.is_set():
+                # A signal may have come while we waited for the lock.
+                if not is_full.is_set() and not is_shutting_down:
                     receive(consumer, max_batch_size)
             time.sleep(0.0001)  # otherwise, flush() would hardly ever get the lock
     except Exception as error:
@@ -80,8 +83,10 @@ def receive(consumer, max_batch_size):
     """Put what the next poll brings into the buffer, as far as it has room."""
     room = max_batch_size - emails.qsize()
     polled = consumer.poll(timeout_ms=200, max_records=room)
+    if is_shutting_down:  # these messages came later: they are left to the group
+        return
     for partition, messages in polled.items():
-        if is_rebalancing:  # they may be another worker's by now: see Rebalance
+        if is_rebalancing:  # they may be another worker's by now (see Rebalance)
             raise errors.RebalanceInProgressError("start this worker again")
         line = "received a message, inserting into a queue buffer"
         say("\n".join([line] * len(messages)))  # one line for each of them
@@ -129,8 +134,8 @@ def drain():
     return users
 
 
-def leave_buffer():
-    """Forget the buffer: who gets a partition next starts at the committed offset."""
+def drop_buffer():
+    """Forget the buffer: whoever reads on begins at the committed offset."""
     users = drain()
     if users:
         say(f"rebalance: {len(users)} messages are left to the group")
@@ -142,7 +147,7 @@ def commit(consumer):
     A broker that is away is waited for, but after a signal only for 5 seconds.
     """
     while offsets:
-        is_last_try = is_shutting_down
+        is_last_try = is_shutting_down  # a signal during this try allows one more
         try:
             # A copy, because kafka-python reads it again if the answer comes late.
             consumer.commit(dict(offsets), timeout_ms=5_000)
@@ -166,19 +171,18 @@ def give_up(error):
     sys.exit(problem)
 
 
+# From here on: what every worker needs. It is the same in both.
 class Rebalance(ConsumerRebalanceListener):
     """What happens when the group shares its partitions out anew.
 
-    kafka-python calls both methods in a poll, and between the two calls no partition is
-    this worker's. kafka-python 2.3 may forget that a rebalance is under way, and hand
-    out messages nevertheless: is_rebalancing remembers it. `let_go` says what to do
-    with what was begun.
+    kafka-python calls on_partitions_revoked and, later, on_partitions_assigned, each in
+    a poll. In between, no partition is this worker's. kafka-python 2.3 may forget that,
+    and hand out messages nevertheless, but is_rebalancing remembers it. `let_go` is
+    called first: the streaming worker commits, the batch worker drops its buffer.
     """
 
     def __init__(self, consumer, topic, let_go):
-        self.consumer = consumer
-        self.topic = topic
-        self.let_go = let_go
+        self.consumer, self.topic, self.let_go = consumer, topic, let_go
         self.known_partitions = None
 
     def on_partitions_revoked(self, revoked):
@@ -188,15 +192,11 @@ class Rebalance(ConsumerRebalanceListener):
         try:
             self.let_go()
         finally:
-            offsets.clear()  # the next worker starts at the committed offset
+            offsets.clear()  # the next worker begins at the committed offset
         self.join_anew_if_partitions_were_added()
 
     def join_anew_if_partitions_were_added(self):
-        """Leave the group and join it as a new member.
-
-        If partitions are added, kafka-python 2.3 forgets its join (KAFKA-9815). A new
-        member has no join to forget.
-        """
+        """Otherwise, kafka-python 2.3 may never join the group again (KAFKA-9815)."""
         partitions = self.consumer.partitions_for_topic(self.topic)
         if partitions != self.known_partitions:
             self.known_partitions = partitions
@@ -204,23 +204,33 @@ class Rebalance(ConsumerRebalanceListener):
             self.consumer.subscribe([self.topic], listener=self)
 
     def on_partitions_assigned(self, assigned):
-        """Say what this worker reads from now on."""
+        """Begin at the committed offsets, and say what this worker reads now."""
         global is_rebalancing
+        for partition in assigned:
+            self.begin_at_committed_offset(partition)
         is_rebalancing = False
         numbers = sorted(partition.partition for partition in assigned)
         say(f"partitions: {numbers or 'none, waiting'}")
 
+    def begin_at_committed_offset(self, partition):
+        """By itself, kafka-python 2.3 may begin where an answer of long ago says."""
+        while not is_shutting_down:
+            try:
+                offset = self.consumer.committed(partition, timeout_ms=5_000)
+            except errors.KafkaTimeoutError:  # the broker is away
+                continue
+            if offset is None:
+                self.consumer.seek_to_beginning(partition)
+            else:
+                self.consumer.seek(partition, offset)
+            return
+
 
 def read_email(partition, message):
-    """Return the email in a message, or None if it has none, which is logged.
-
-    Control characters could give orders to the terminal, so no email has them.
-    """
-    try:
-        email = (message.value or b"").decode()
-    except UnicodeDecodeError:
-        email = ""
-    if email.strip() and email.isprintable():
+    """Return the email in a message. If it has none, log that, and return None."""
+    # What is not UTF-8 becomes characters that cannot be printed.
+    email = (message.value or b"").decode(errors="surrogateescape")
+    if email.strip() and email.isprintable():  # others may command the terminal
         return email
     logging.warning("skipped %s offset %d: not an email", partition, message.offset)
     return None
@@ -239,9 +249,7 @@ def connect(topic, group):
         isolation_level="read_committed",
         # By default, one partition may hold up the others with 1 MB of its messages.
         max_partition_fetch_bytes=16_384,
-        # By default, a new worker waits 45 s for the partitions of one that crashed.
-        session_timeout_ms=10_000,
-        # By default, a log-in without an answer is waited for 305 s.
+        # By default, kafka-python waits 305 s for the answer to a log-in.
         request_timeout_ms=30_000,
         # By default, work of more than 5 minutes is repeated for ever.
         max_poll_interval_ms=15 * 60_000,
@@ -250,9 +258,9 @@ def connect(topic, group):
         # By default, an answer of more than 1 MB is an error.
         receive_message_max_bytes=100_000_000,
     )
-    listener = Rebalance(consumer, topic, let_go=leave_buffer)
+    listener = Rebalance(consumer, topic, let_go=drop_buffer)
     consumer.subscribe([topic], listener=listener)
-    # A first question, to learn now whether we can log in, and may read.
+    # Ask something now: a wrong password or a missing right shows at the start.
     consumer.committed(TopicPartition(topic, 0), timeout_ms=8_000)
     # It says when an offset is out of range: users may be skipped, or come again.
     logging.getLogger("kafka.consumer.fetcher").setLevel(logging.INFO)
@@ -280,41 +288,25 @@ def set_up_logging():
 
 
 def once_a_minute(record):
-    """Log filter: a warning of kafka-python is shown once a minute, without traceback.
-
-    In an outage, there are 15 of them a second.
-    """
+    """Log filter: in an outage, kafka-python says the same 15 times a second."""
     if not record.name.startswith("kafka") or record.levelno < logging.WARNING:
         return True
-    record.exc_info = None
-    last_time = shown.get(record.msg, 0)
+    if record.exc_info and isinstance(record.exc_info[1], (errors.KafkaError, OSError)):
+        record.exc_info = None  # only the traceback of a mistake tells more
+    text = re.sub(r"[\d.]+ (ms|secs|attempts)", "", record.getMessage())
+    last_time = shown.get(text, 0)
     if record.created < last_time + 60:
         return False
-    shown[record.msg] = record.created
+    shown[text] = record.created
     return True
 
 
 def handle_signals(handler):
-    """Let `handler` have each signal that asks a program to stop."""
+    """Let `handler` have each signal to stop. One that nohup ignores stays ignored."""
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
-        if hasattr(signal, name):  # Windows has no SIGHUP, others have no SIGBREAK
-            signal.signal(getattr(signal, name), handler)
-
-
-def seconds(text):
-    """Return the seconds in the text of a flag, up to a day."""
-    value = float(text)
-    if not 0 <= value <= 86_400:
-        raise argparse.ArgumentTypeError(f"{text} is not within 0 and 86400 seconds")
-    return value
-
-
-def positive(text):
-    """Return the whole number in the text of a flag, from 1."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return value
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number and signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 def read_flags():
@@ -329,34 +321,38 @@ def read_flags():
     parser.add_argument("--topic", default="user_signups", help="topic to read")
     parser.add_argument("--group", default="group1", help="consumer group to join")
     parser.add_argument(
-        "--work-seconds",
-        type=seconds,
-        default=0.5,
-        help="seconds that each of the two pretended steps takes",
+        "--work-seconds", type=float, default=0.5, help="seconds of each of two steps"
     )
     parser.add_argument(
-        "--interval", type=seconds, default=5, help="seconds between two flushes"
+        "--interval", type=float, default=5, help="seconds between two flushes"
     )
     parser.add_argument(
         "--max-batch-size",
-        type=positive,
+        type=int,
         default=500,
         help="number of users that make the buffer full: it is flushed at once",
     )
-    return parser.parse_args()
+    args = parser.parse_args()
+    if not 0 <= args.work_seconds <= 86_400:
+        parser.error("--work-seconds is not between 0 and 86400 seconds")
+    if not 0 <= args.interval <= 86_400:
+        parser.error("--interval is not between 0 and 86400 seconds")
+    if args.max_batch_size < 1:
+        parser.error("--max-batch-size is not 1 or more")
+    return args
 
 
 def main():
     """Run the worker. Exit status: 0 stopped, 1 failed, 2 bad flag."""
     args = read_flags()
+    if not __version__.startswith("2.3."):
+        sys.exit("error: kafka-python 2.3 is needed: pip install -r requirements.txt")
     handle_signals(shut_down)
     atexit.register(forget_output)
     set_up_logging()
     say("starting batch consumer worker")
     try:
         consumer = connect(args.topic, args.group)
-    except errors.KafkaConfigurationError:  # kafka-python 3 has other settings
-        sys.exit("error: kafka-python 2.3 is needed: pip install -r requirements.txt")
     except Exception as error:
         sys.exit(f"error: cannot read from {SERVERS}: {error!r}")
     say(f"waiting for messages in {args.topic} as {args.group}: press Ctrl+C to stop")
@@ -366,12 +362,14 @@ def main():
     thread.start()
     try:
         consume(consumer, thread, args.interval, args.work_seconds)
+    except SystemExit as end:  # only the work ends without a text
+        sys.exit(end.code or "error: the work called sys.exit()")
     finally:
-        logging.disable(logging.INFO)  # kafka-python tells what close() cancels
         shut_down()  # so that the consumer thread ends, too
         with client_lock, contextlib.suppress(Exception):  # the work is committed
+            logging.disable()  # kafka-python would report what close() cancels
             consumer.close(timeout_ms=2_000)
-        handle_signals(signal.SIG_IGN)  # at its end, Python takes our handler away
+        handle_signals(signal.SIG_IGN)  # Python takes our handler away when it ends
     if client_errors:
         sys.exit(f"error: cannot read from {SERVERS}: {client_errors[0]!r}")
     say("End of the program. I was killed gracefully")

@@ -191,7 +191,7 @@ class Script:
     @property
     def repeated(self):
         """The lines of the standard error that say again what another one said."""
-        kinds = [re.sub(r"<.*?>|\d+", "", line) for line in self.err]
+        kinds = [re.sub(r"[\d.]+ (ms|secs)", "", line) for line in self.err]
         return [kind for kind in {*kinds} if kinds.count(kind) > 1]
 
     def __str__(self):
