@@ -165,7 +165,7 @@ def start(request):
     def start(script, *flags, signups=None, **options):
         signups = signups or request.getfixturevalue("signups")
         place = ["--topic", signups.topic]
-        if script != PRODUCER:
+        if "producer" not in script:
             place += ["--group", signups.group]
         options = {"bootstrap": signups.bootstrap, **options}
         scripts.append(Script(script, *place, *flags, **options))
