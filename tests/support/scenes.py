@@ -176,10 +176,10 @@ SCENES = [
         "a producer ends, 0.1 s away from its broker",
         "impatient_producer",
         PRODUCER,
-        ["--count", 2000, "--delay", 0],
+        ["--count", 5000, "--delay", 0],
         line="Published message",
-        times=2000,
-        people=2000,
+        times=5000,
+        people=5000,
         distance=0.1,
     ),
 ]
