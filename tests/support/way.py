@@ -9,7 +9,7 @@ class Way:
     """A port at which the broker answers, `seconds` later than at its own.
 
     `changes` are functions. Each changes one answer that names the broker's port. An
-    answer to the API `slow`, and all that follow it, come 0.4 seconds later still.
+    answer to the API `slow`, and what follows it, come a second later still.
     """
 
     def __init__(self, bootstrap, seconds=0, slow=None):
@@ -49,7 +49,7 @@ class Way:
                 size = int.from_bytes(await reader.readexactly(4), "big")
                 frame = change(await reader.readexactly(size))
                 if frame[:4] in slow:
-                    await asyncio.sleep(0.4)
+                    await asyncio.sleep(1)
                 frame = len(frame).to_bytes(4, "big") + frame
                 self.loop.call_later(self.seconds, writer.write, frame)
         self.loop.call_later(self.seconds, writer.close)
