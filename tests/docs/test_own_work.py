@@ -2,31 +2,39 @@
 
 import re
 import signal
-import subprocess
-import sys
+import socket
 
 import pytest
 from aiosmtpd.controller import Controller
 from broker import free_port
 from people import users
-from readme import snippet, source
-from script import BATCH, FAREWELL, STREAMING, wait_until
+from readme import example, scenes, snippet, source
+from script import (
+    BATCH,
+    FAREWELL,
+    PRODUCER,
+    STREAMING,
+    Script,
+    environment,
+    wait_until,
+)
+from terminal import PATH, Terminal
 
 FUNCTION = re.compile(r"^def (process_messages?)\(.*?\n\n\n", re.DOTALL | re.MULTILINE)
 
 
 @pytest.fixture
-def start_own_work(start, tmp_path):
-    """Start a copy of a script that has the README's function in place of its own."""
+def with_own_work(tmp_path):
+    """Return a copy of a script that has the README's function in place of its own."""
 
-    def start_own_work(script, *flags, **options):
+    def with_own_work(script):
         code, times = FUNCTION.subn(lambda _: f"{snippet(script)}\n\n", source(script))
         assert times == 1
         copy = tmp_path / script
         copy.write_text(code, encoding="utf-8")
-        return start(str(copy), *flags, **options)
+        return copy
 
-    return start_own_work
+    return with_own_work
 
 
 class Inbox:
@@ -51,13 +59,14 @@ def inbox():
 
 
 def test_each_user_gets_one_real_email_however_often_the_worker_is_stopped(
-    start_own_work, signups, inbox
+    start, with_own_work, signups, inbox
 ):
     expected = users(*range(200))
     signups.publish(*expected)
     env = {"SMTP_HOST": "127.0.0.1", "SMTP_PORT": inbox.server.port}
+    script = str(with_own_work(STREAMING))
     for count in (20, 60, 200):
-        worker = start_own_work(STREAMING, env=env)
+        worker = start(script, env=env)
         wait_until(lambda: len(inbox.messages) >= count, f"{count} emails")  # noqa: B023
         assert worker.send(*[signal.SIGINT] * 3).ended() == 0
         assert worker.out[-1].strip() == FAREWELL, worker
@@ -66,27 +75,29 @@ def test_each_user_gets_one_real_email_however_often_the_worker_is_stopped(
         assert f"Message-ID: <welcome-{email}>" in text and f"To: {email}" in text
 
 
-SELECT = """
-import sys
-from chdb.session import Session
-print(Session(sys.argv[1]).query("SELECT email, status FROM users FINAL", "TSV"))
-"""
+@pytest.mark.parametrize(
+    "script", [STREAMING, pytest.param(BATCH, marks=pytest.mark.slow)]
+)
+def test_an_example_is_what_the_terminals_show(script, with_own_work, own_broker):
+    """Word for word, but for the port, after a producer that ran twice."""
+    if script == BATCH:
+        pytest.importorskip("chdb", reason="needs chdb, of tests/requirements-slow.txt")
+    for _ in range(2):
+        assert Script(PRODUCER, bootstrap=own_broker.address).ended() == 0
+    directory, port = with_own_work(script).parent, free_port()
+    env = {**environment(own_broker.address), "PATH": PATH, "PIP_QUIET": "1"}
+    played = scenes(example(script))
+    terminals = {name: Terminal(directory, env) for name, _ in played}
+    try:
+        for name, transcript in played:
+            terminals[name].play(transcript.replace("8025", str(port)))
+            if "aiosmtpd" in transcript:
+                wait_until(lambda: listens(port), "a mail server")
+    finally:
+        for terminal in terminals.values():
+            terminal.close()
 
 
-@pytest.mark.slow
-def test_the_buffer_is_in_the_table_after_a_stop_and_a_repeated_batch_changes_nothing(
-    start_own_work, signups, tmp_path
-):
-    pytest.importorskip("chdb", reason="needs chdb, of tests/requirements-slow.txt")
-    database = str(tmp_path / "database")
-    signups.publish(*users(*range(20)))
-    for group in ("first", "again"):
-        signups.group = f"{group}-{signups.topic}"
-        worker = start_own_work(BATCH, "--interval", 600, env={"DATABASE": database})
-        worker.wait_for("received a message", times=20)
-        assert worker.send(signal.SIGINT, signal.SIGINT).ended() == 0
-        assert signups.lag() == 0 and worker.out[-1].strip() == FAREWELL
-        command = [sys.executable, "-c", SELECT, database]
-        shown = subprocess.run(command, capture_output=True, check=True, text=True)
-        everybody = [f"{email}\tWaiting Confirmation" for email in users(*range(20))]
-        assert sorted(shown.stdout.strip().splitlines()) == sorted(everybody)
+def listens(port):
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 from broker import free_port
-from readme import FENCE, RECORDED, SECTIONS, blocks, quotes, scenes, source
+from readme import RECORDED, STEPS, WAYS, blocks, scenes, source
 from script import ROOT, environment
 from terminal import ELISION, KEYS, PATH, PROMPT, Terminal, pattern, shape
 
@@ -34,13 +34,14 @@ class Desk:
         }
         ignored = shutil.ignore_patterns(".*", "__pycache__")
         shutil.copytree(ROOT, self.directory, ignore=ignored)
-        [commands] = blocks("sh", SECTIONS["Set-up"])
-        commands = re.sub("^docker .*", "", commands, flags=re.MULTILINE)
-        if not broker:
-            said = quotes(FENCE.sub("", SECTIONS["Set-up"]))
-            commands += "\n".join(quote for quote in said if quote.startswith("pip "))
+        way = WAYS["With Docker" if broker else "Without Docker"]
+        *commands, start = blocks("sh", way)[0].splitlines()
         options = {"cwd": self.directory, "env": {**self.env, "PIP_QUIET": "1"}}
-        subprocess.run(["bash", "-ec", commands], check=True, **options)
+        subprocess.run(["bash", "-ec", "\n".join(commands)], check=True, **options)
+        if broker:
+            assert start.startswith("docker compose up")
+        else:
+            self.play("Terminal 1", f"$ {start}\n" + blocks("text", way)[0])
 
     def play(self, name, transcript):
         """Play a transcript in the terminal of that name."""
@@ -67,14 +68,13 @@ def desk(tmp_path, request):
 @pytest.mark.timeout(600)
 def test_the_transcripts_are_what_the_terminals_show(desk):
     """All of them, line by line. What `...` stands for must be shown elsewhere."""
-    for name, transcript in scenes():
-        if not (desk.broker and BROKER in transcript):
-            desk.play(name, transcript)
+    for name, transcript in scenes(STEPS):
+        desk.play(name, transcript)
     if not desk.broker:
         desk.terminals["Terminal 1"].shell.sendintr()
     for terminal in desk.terminals.values():
         terminal.expect(PROMPT)
-    lines = [line for _, text in scenes() for line in text.splitlines()]
+    lines = [line for _, text in scenes(STEPS) for line in text.splitlines()]
     shown = [pattern(shape(KEYS.sub("", line))) for line in lines if line != ELISION]
     skipped = [s for terminal in desk.terminals.values() for s in terminal.skipped]
     unknown = [s for s in skipped if not any(re.fullmatch(p, shape(s)) for p in shown)]

@@ -1,5 +1,6 @@
 """The README's Troubleshooting: its rows are what scripts say, and its cure cures."""
 
+import itertools
 import re
 import socket
 import subprocess
@@ -8,7 +9,7 @@ import sys
 import pytest
 from kafka import KafkaProducer
 from people import users
-from readme import SECTIONS, blocks, quotes, rows
+from readme import SECTIONS, blocks, quotes, tables
 from script import PRODUCER, ROOT, STREAMING, WORKERS, Script, environment, quick
 from terminal import pattern
 
@@ -56,7 +57,8 @@ def failures(start, signups, nowhere, own_broker, secured):
 
 @pytest.mark.slow
 def test_the_first_row_that_fits_is_the_right_one(failures):
-    looks = {row[1]: re.sub(VARIES, "...", row[0]) for row in rows("Troubleshooting")}
+    rows = itertools.chain(*tables("Troubleshooting"))
+    looks = {row[1]: re.sub(VARIES, "...", row[0]) for row in rows}
     for cause, scripts in failures.items():
         for script in scripts:
             script.failed()

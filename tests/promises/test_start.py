@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from broker import free_port
 from people import users
 from script import BATCH, PRODUCER, ROOT, SCRIPTS, STOPS, STREAMING, Script, quick
 from variables import NAMES
@@ -78,6 +79,27 @@ def test_an_address_that_leads_nowhere_is_named(addresses, address, cause):
     refused(*lost, words=[address])
     for script in lost:
         assert cause in "".join(script.err), script
+
+
+def test_each_server_that_refuses_is_named(nowhere, any_script):
+    bootstrap = f"{nowhere},localhost:{free_port()}"
+    lost = Script(any_script, bootstrap=bootstrap)
+    refused(lost, words=[bootstrap])
+    for address in bootstrap.split(","):
+        refusal = rf"host={address} .*: Closing connection. .* ECONNREFUSED"
+        assert re.search(refusal, "".join(lost.err)), lost
+
+
+def test_a_mistake_in_a_setting_of_ones_own_is_named(start_changed, worker_script):
+    wrong = start_changed(worker_script, "group_id=", "fetch_min=1, group_id=")
+    refused(wrong, words=["fetch_min"])
+
+
+def test_a_mistake_in_a_listener_of_ones_own_is_shown(start_changed, worker_script):
+    mistake = "self.known_partitions = partitons"
+    wrong = start_changed(worker_script, mistake.replace("tons", "tions"), mistake)
+    wrong.wait_for_error("NameError: name 'partitons' is not defined")
+    wrong.stop()
 
 
 @pytest.mark.parametrize("dead", ["nowhere", "mute"])
@@ -162,9 +184,7 @@ def test_an_empty_group_is_named(bootstrap, worker_script):
     assert wrong.begun == []
 
 
-def test_a_group_of_another_kind_of_consumers_is_named(
-    start, signups, worker_script
-):
+def test_a_group_of_another_kind_of_consumers_is_named(start, signups, worker_script):
     with signups.other_member("cooperative-sticky"):
         worker = start(worker_script, *quick(worker_script))
         refused(worker, words=[signups.bootstrap, "GroupProtocol"])

@@ -1,6 +1,6 @@
 """Partitions are added, and kafka-python 2.3 leaves an answer about offsets unread.
 
-It would take it for the present one, whenever the worker gets the same partitions again.
+It would be taken for a new one when the worker gets the same partitions again.
 """
 
 import pytest

@@ -8,8 +8,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PROSE = FENCE.sub("", README)
 SECTIONS = dict(re.findall(r"^## (.+)\n((?:(?!## ).*\n)*)", README, re.MULTILINE))
-OWN_WORK = SECTIONS["Put your own work in"]
-RUN_ELSEWHERE = OWN_WORK + SECTIONS["Troubleshooting"]  # by tests of their own
+STEPS = "".join(text for name, text in SECTIONS.items() if name.startswith("Step"))
+WAYS = re.split("^### (.+)", SECTIONS["Set-up"], flags=re.MULTILINE)
+WAYS = dict(zip(WAYS[1::2], WAYS[2::2]))  # {"With Docker": its text, ...}
 
 
 def source(path):
@@ -22,10 +23,11 @@ def blocks(language, text=README):
     return [code for name, code in FENCE.findall(text) if name == language]
 
 
-def rows(section):
-    """Return the rows of the first table in a section, each a list of cells."""
-    [table] = re.findall(r"(?:^\|.*\|\n)+", SECTIONS[section], re.MULTILINE)[:1]
-    return [line.strip("| ").split(" | ") for line in table.splitlines()[2:]]
+def tables(section):
+    """Return the tables of a section. A row is a list of cells."""
+    found = re.findall(r"(?:^\|.*\|\n)+", SECTIONS[section], re.MULTILINE)
+    lines = [table.splitlines()[2:] for table in found]
+    return [[line.strip("| ").split(" | ") for line in table] for table in lines]
 
 
 def quotes(text):
@@ -33,18 +35,32 @@ def quotes(text):
     return re.findall(r"`([^`]+)`", text)
 
 
-def scenes():
+def transcript(text):
+    """Return what a terminal shows: the commands, typed, and what comes of them."""
+    shown = ""
+    for language, code in FENCE.findall(text):
+        if language == "sh":
+            code = re.sub("^", "$ ", code.rstrip(), flags=re.MULTILINE) + "\n"
+        if language in ("sh", "text"):
+            shown += code
+    return shown
+
+
+def scenes(text):
     """Return (terminal, transcript) pairs, in order."""
-    _, *parts = re.split(r"\*\*(Terminal \d)\*\*", README)
-    pairs = zip(parts[::2], parts[1::2])
-    return [(name, code) for name, text in pairs for code in blocks("console", text)]
+    _, *parts = re.split(r"\*\*(Terminal \d)\*\*: ", text)
+    return [(name, transcript(part)) for name, part in zip(parts[::2], parts[1::2])]
 
 
-RECORDED = next(code for name, code in scenes() if name == "Terminal 3")
+RECORDED = next(shown for name, shown in scenes(STEPS) if name == "Terminal 3")
+
+
+def example(script):
+    """Return what the README says about work of one's own in a script."""
+    parts = SECTIONS["Put your own work in"].split("<details>")
+    return next(part for part in parts if f"In `{script}`" in part)
 
 
 def snippet(script):
     """Return the function of one's own that the README puts into a script."""
-    [part] = [part for part in OWN_WORK.split("\n\n**") if f"`{script}`" in part]
-    [code] = blocks("python", part)
-    return code
+    return blocks("python", example(script))[0]
