@@ -8,7 +8,6 @@ import sys
 
 import pytest
 from broker import free_port
-from confluent_kafka import Consumer
 from people import users
 from script import BATCH, PRODUCER, ROOT, SCRIPTS, STOPS, STREAMING, Script, quick
 from variables import NAMES
@@ -185,21 +184,8 @@ def test_an_empty_group_is_named(bootstrap, worker_script):
     assert wrong.begun == []
 
 
-@pytest.fixture
-def other_consumer(signups):
-    """A member of the group that shares partitions in a way that ours do not know."""
-    strategy = {"partition.assignment.strategy": "cooperative-sticky"}
-    consumer = Consumer({**signups.cluster, "group.id": signups.group, **strategy})
-    consumer.subscribe([signups.topic])
-    while not signups.members():
-        consumer.poll(0.1)
-    yield consumer
-    consumer.close()
-
-
-def test_a_group_of_another_kind_of_consumers_is_named(
-    start, signups, other_consumer, worker_script
-):
-    worker = start(worker_script, *quick(worker_script))
-    refused(worker, words=[signups.bootstrap, "GroupProtocol"])
-    assert worker.begun == [] and len(signups.members()) == 1
+def test_a_group_of_another_kind_of_consumers_is_named(start, signups, worker_script):
+    with signups.other_member("cooperative-sticky"):
+        worker = start(worker_script, *quick(worker_script))
+        refused(worker, words=[signups.bootstrap, "GroupProtocol"])
+        assert worker.begun == [] and len(signups.members()) == 1

@@ -91,13 +91,17 @@ def test_batch_flushes_its_buffer(start, signups, number):
     assert signups.lag() == 0
 
 
-def test_batch_finishes_the_batch_in_hand_once(start, signups):
-    signups.publish(*users(*range(20)))
-    worker = start(BATCH, "--interval", 0.5)
-    worker.wait_for("updating status to")
+@pytest.mark.parametrize("signups", [3], indirect=True, ids=["three partitions"])
+@pytest.mark.parametrize("moment", ["flushing", "sending", "updating"])
+def test_batch_finishes_the_batch_in_hand_and_begins_no_other(start, signups, moment):
+    for partition in range(3):
+        signups.publish(*users(*range(partition, 60, 3)), partition=partition)
+    worker = start(BATCH, "--max-batch-size", 10, "--work-seconds", 0.2)
+    worker.wait_for(moment, times=2)
     worker.stop(*STOPS[:1] * 6)
-    assert worker.finished == worker.begun == users(*range(20))
-    assert signups.lag() == 0
+    assert worker.count("flushing") == 2
+    assert worker.finished == worker.begun and len(worker.begun) == 20
+    assert signups.committed() == 20
 
 
 @pytest.mark.parametrize("signups", [3], indirect=True, ids=["three partitions"])

@@ -18,7 +18,7 @@ import sys
 
 import pytest
 from people import users
-from script import ALTERED, BATCH, PRODUCER, ROOT, STREAMING, Script, environment
+from script import ALTERED, BATCH, PRODUCER, ROOT, STREAMING, Output, environment
 from signups import SignUps
 
 PLACES = {  # a sweep reaches at least so many, 1,500 in all
@@ -37,6 +37,7 @@ FLAGS = {
     STREAMING: ["--work-seconds", "0.002"],
     BATCH: ["--work-seconds", "0.002", "--interval", "0.1", "--max-batch-size", "3"],
 }
+REACHED = "the place is reached\n"
 AT_ONCE = 3  # runs
 
 
@@ -53,11 +54,12 @@ def starter(script, bootstrap):
     )
 
 
-class Run(Script):
+class Run(Output):
     """A run of a script. A signal comes at the place, or else when all is done."""
 
     def __init__(self, script, signups, starter, directory, place):
-        self.name, self.signups, self.starter = script, signups, starter
+        super().__init__(script)
+        self.signups, self.starter = signups, starter
         self.files = [directory / f"{starter.pid}.{name}" for name in ("out", "err")]
         for file in self.files:
             file.write_text("")
@@ -80,7 +82,13 @@ class Run(Script):
         self.out, self.err = [
             file.read_text().splitlines(keepends=True) for file in self.files
         ]
-        self.was_hit = "the place is reached\n" in self.err
+        self.was_hit = REACHED in self.out
+        self.later = Output(script)
+        if self.was_hit:
+            place = self.out.index(REACHED)
+            self.out, self.later.out = self.out[:place], self.out[place + 1 :]
+            self.is_working = self.has_begun()
+            self.out += self.later.out
 
     def has_ended(self, seconds):
         """Wait so long for the end of the run."""
@@ -91,6 +99,22 @@ class Run(Script):
         if MESSAGES[-1] not in self.files[0].read_text():
             return False
         return self.name == PRODUCER or self.signups.committed() == len(MESSAGES)
+
+    def has_begun(self):
+        """Tell whether the work has begun and is not finished yet."""
+        first = {STREAMING: "sending email", BATCH: "flushing"}.get(self.name, "?")
+        return self.count(first) > self.count("finished processing")
+
+    def check_that_nobody_is_begun(self):
+        """After the signal, only whoever was in hand, or in the buffer, is begun.
+
+        A message, or a poll, may be in hand as well, unless there is work in hand.
+        """
+        received = self.later.count("received a message")
+        if self.name == STREAMING:
+            assert len(self.later.begun) <= (0 if self.is_working else 1)
+        elif self.name == BATCH:
+            assert received <= (0 if self.is_working else 3)
 
     def check(self, name):
         """Nobody is lost. If the status is 0, all that was begun is done."""
@@ -106,6 +130,8 @@ class Run(Script):
             if self.status == 0:
                 assert self.begun == self.finished == done
                 assert self.count("received a message") <= committed
+        if name == "SIGTERM" and self.was_hit:
+            self.check_that_nobody_is_begun()
         if name == "SIGTERM":
             is_starting = not self.out  # and may have no handler yet
             assert self.status == 0 or (is_starting and self.status == -signal.SIGTERM)

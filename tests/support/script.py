@@ -52,7 +52,62 @@ def quick(script, interval=0.2):
     return ["--delay", 0] if script == PRODUCER else pace(script, 0, interval)
 
 
-class Script:
+class Output:
+    """What a script has printed: the lines of its standard output and error."""
+
+    def __init__(self, name):
+        self.name, self.out, self.err = name, [], []
+
+    def count(self, text):
+        """Return how many lines of the standard output contain `text` so far."""
+        return count(text, self.out)
+
+    @property
+    def begun(self):
+        """The users to whom an email was sent, in order."""
+        return emails("sending email to", self.out)
+
+    @property
+    def finished(self):
+        """The users whose work was finished, in order."""
+        updated, finished = [], []
+        for line in list(self.out):
+            if line.startswith("updating"):
+                updated = parse_emails(line)
+            elif line.startswith("finished processing"):
+                finished += updated
+        return finished
+
+    @property
+    def published(self):
+        """The users whom the producer called published, in order."""
+        return emails("Published message", self.out)
+
+    @property
+    def unacknowledged(self):
+        """The users whom the producer called not acknowledged, in order."""
+        return emails("not acknowledged (", [s.partition(";")[0] for s in self.err])
+
+    @property
+    def problems(self):
+        """The lines of the standard error that report what did not mend itself."""
+        words = re.compile("WARNING|ERROR|error:|Traceback")
+        lines = [line for line in self.err if not RECOVERED.search(line)]
+        return [line for line in lines if words.search(line)]
+
+    @property
+    def repeated(self):
+        """The lines of the standard error that say again what another one said."""
+        kinds = [re.sub(r"[\d.]+ (ms|secs)", "", line) for line in self.err]
+        return [kind for kind in {*kinds} if kinds.count(kind) > 1]
+
+    def __str__(self):
+        out = [line.rstrip() for line in self.out[-30:]]
+        err = [line.rstrip() for line in self.err[-30:]]
+        return "\n".join([f"-- {self.name}", *out, "-- its standard error", *err])
+
+
+class Script(Output):
     """A script in a process of its own. It collects the lines as they are printed.
 
     `altered` names a program in support/altered that is run instead. It gets the name
@@ -65,8 +120,8 @@ class Script:
         command = [sys.executable, ROOT / script]
         if altered:
             command[1:] = [ALTERED / f"{altered}.py", script.removesuffix(".py")]
-        self.name = script
-        self.out, self.err, self.timeline = [], [], []
+        super().__init__(script)
+        self.timeline = []
         self.process = subprocess.Popen(
             [str(word) for word in [*command, *arguments]],
             env={**environment(bootstrap), **{k: str(v) for k, v in dict(env).items()}},
@@ -96,10 +151,6 @@ class Script:
             for line in stream:
                 lines.append(line)
                 self.timeline.append((time.monotonic(), line))
-
-    def count(self, text):
-        """Return how many lines of the standard output contain `text` so far."""
-        return count(text, self.out)
 
     def wait_for(self, text, times=1, seconds=LIMIT, lines=None):
         """Wait for lines with `text`. If the script ends without them, fail at once."""
@@ -159,50 +210,6 @@ class Script:
         """End the process at once, as `kill -9` and a power cut do."""
         self.process.kill()
         self.ended()
-
-    @property
-    def begun(self):
-        """The users to whom an email was sent, in order."""
-        return emails("sending email to", self.out)
-
-    @property
-    def finished(self):
-        """The users whose work was finished, in order."""
-        updated, finished = [], []
-        for line in list(self.out):
-            if line.startswith("updating"):
-                updated = parse_emails(line)
-            elif line.startswith("finished processing"):
-                finished += updated
-        return finished
-
-    @property
-    def published(self):
-        """The users whom the producer called published, in order."""
-        return emails("Published message", self.out)
-
-    @property
-    def unacknowledged(self):
-        """The users whom the producer called not acknowledged, in order."""
-        return emails("not acknowledged (", [s.partition(";")[0] for s in self.err])
-
-    @property
-    def problems(self):
-        """The lines of the standard error that report what did not mend itself."""
-        words = re.compile("WARNING|ERROR|error:|Traceback")
-        lines = [line for line in self.err if not RECOVERED.search(line)]
-        return [line for line in lines if words.search(line)]
-
-    @property
-    def repeated(self):
-        """The lines of the standard error that say again what another one said."""
-        kinds = [re.sub(r"[\d.]+ (ms|secs)", "", line) for line in self.err]
-        return [kind for kind in {*kinds} if kinds.count(kind) > 1]
-
-    def __str__(self):
-        out = [line.rstrip() for line in self.out[-30:]]
-        err = [line.rstrip() for line in self.err[-30:]]
-        return "\n".join([f"-- {self.name}", *out, "-- its standard error", *err])
 
 
 def environment(bootstrap):

@@ -223,6 +223,18 @@ class SignUps:
         is_stable = group.state.name == "STABLE"
         return [member.client_id for member in group.members] if is_stable else []
 
+    @contextlib.contextmanager
+    def other_member(self, strategy):
+        """Let there be a member that only waits. In a range, it comes after ours."""
+        settings = {"client.id": "z", "partition.assignment.strategy": strategy}
+        settings |= {"group.id": self.group, "enable.auto.commit": False}
+        member = Consumer({**self.cluster, **settings})
+        member.subscribe([self.topic])
+        while not member.assignment():
+            member.poll(0.1)
+        yield
+        member.close()
+
     def wait_for_members(self, number):
         """Wait until the group is stable with this number of members."""
         self.offsets()  # the admin client may hang if there is no coordinator yet

@@ -1,4 +1,4 @@
-"""Way: a way to the broker. It may be long, and an answer may change on it."""
+"""Way: a way to the broker. It may be long, and may hold back or change answers."""
 
 import asyncio
 import contextlib
@@ -8,11 +8,13 @@ import threading
 class Way:
     """A port at which the broker answers, `seconds` later than at its own.
 
-    `changes` are functions. Each changes one answer that names the broker's port.
+    `changes` are functions. Each changes one answer that names the broker's port. An
+    answer to the API `slow`, and what follows it, come a second later still.
     """
 
-    def __init__(self, bootstrap, seconds=0):
+    def __init__(self, bootstrap, seconds=0, slow=None):
         self.target, self.seconds, self.changes = bootstrap.split(":")[1], seconds, []
+        self.slow = slow
         self.loop = asyncio.new_event_loop()
         server = self.loop.run_until_complete(
             asyncio.start_server(self.connect, "127.0.0.1", 0)
@@ -24,8 +26,16 @@ class Way:
 
     async def connect(self, reader, writer):
         back, forth = await asyncio.open_connection("127.0.0.1", self.target)
-        questions = self.carry(reader, forth, bytes)
-        await asyncio.gather(questions, self.carry(back, writer, self.change))
+        numbers = set()  # of the questions to the slow API
+
+        def note(question):
+            if int.from_bytes(question[:2], "big") == self.slow:
+                numbers.add(question[4:8])
+            return question
+
+        questions = self.carry(reader, forth, note)
+        answers = self.carry(back, writer, self.change, numbers)
+        await asyncio.gather(questions, answers)
 
     def change(self, answer):
         """Let the client come back by this way."""
@@ -33,11 +43,13 @@ class Way:
             answer = self.changes.pop(0)(answer)
         return answer.replace(*self.ports)
 
-    async def carry(self, reader, writer, change):
+    async def carry(self, reader, writer, change, slow=()):
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 size = int.from_bytes(await reader.readexactly(4), "big")
                 frame = change(await reader.readexactly(size))
+                if frame[:4] in slow:
+                    await asyncio.sleep(1)
                 frame = len(frame).to_bytes(4, "big") + frame
                 self.loop.call_later(self.seconds, writer.write, frame)
         self.loop.call_later(self.seconds, writer.close)
