@@ -247,8 +247,6 @@ def connect(topic, group):
         auto_offset_reset="earliest",
         # By default, users of a transaction that was rolled back are emailed, too.
         isolation_level="read_committed",
-        # By default, one partition may hold up the others with 1 MB of its messages.
-        max_partition_fetch_bytes=16_384,
         # By default, kafka-python waits 305 s for the answer to a log-in.
         request_timeout_ms=30_000,
         # By default, work of more than 5 minutes is repeated for ever.

@@ -198,8 +198,6 @@ def connect(topic, group):
         max_poll_records=1,
         # By default, the loop waits for the next message, and does not see the flag.
         consumer_timeout_ms=200,
-        # By default, one partition may hold up the others with 1 MB of its messages.
-        max_partition_fetch_bytes=16_384,
         # By default, kafka-python waits 305 s for the answer to a log-in.
         request_timeout_ms=30_000,
         # By default, work of more than 5 minutes is repeated for ever.

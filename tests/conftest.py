@@ -13,7 +13,7 @@ import pytest
 pytest.register_assert_rewrite("people", "script", "signups")  # show comparisons
 
 from broker import Broker, free_port  # noqa: E402
-from script import PRODUCER, SCRIPTS, WORKERS, Script, quick  # noqa: E402
+from script import PRODUCER, ROOT, SCRIPTS, WORKERS, Script, quick  # noqa: E402
 from secure import SecureBroker  # noqa: E402
 from signups import SignUps  # noqa: E402
 
@@ -165,7 +165,7 @@ def start(request):
     def start(script, *flags, signups=None, **options):
         signups = signups or request.getfixturevalue("signups")
         place = ["--topic", signups.topic]
-        if script != PRODUCER:
+        if "producer" not in script:
             place += ["--group", signups.group]
         options = {"bootstrap": signups.bootstrap, **options}
         scripts.append(Script(script, *place, *flags, **options))
@@ -175,6 +175,20 @@ def start(request):
     for script in scripts:
         script.kill()
         print(script)  # pytest shows it if the test failed
+
+
+@pytest.fixture
+def start_changed(start, tmp_path):
+    """Start a copy of a script in which a text is replaced by another one."""
+
+    def start_changed(script, old, new, *flags, **options):
+        code = (ROOT / script).read_text(encoding="utf-8")
+        assert code.count(old) == 1
+        copy = tmp_path / script
+        copy.write_text(code.replace(old, new), encoding="utf-8")
+        return start(str(copy), *flags, **options)
+
+    return start_changed
 
 
 @pytest.fixture

@@ -8,28 +8,17 @@ The KAFKA_* variables of the scripts say where the broker is, and how to log in.
 """
 
 import argparse
-import logging
-import os
+import pathlib
 import sys
+
+sys.path.append(str(pathlib.Path(__file__).parents[1]))
 
 from kafka import KafkaConsumer, TopicPartition
 
-CLUSTER = {
-    "bootstrap_servers": os.getenv("KAFKA_BOOTSTRAP_SERVERS") or "localhost:9092",
-    "security_protocol": os.getenv("KAFKA_SECURITY_PROTOCOL") or "PLAINTEXT",
-    "ssl_cafile": os.getenv("KAFKA_SSL_CAFILE") or None,
-    "ssl_certfile": os.getenv("KAFKA_SSL_CERTFILE") or None,
-    "ssl_keyfile": os.getenv("KAFKA_SSL_KEYFILE") or None,
-    # Without a password, OpenSSL would ask for one at every connection.
-    "ssl_password": os.getenv("KAFKA_SSL_PASSWORD", ""),
-    "sasl_mechanism": os.getenv("KAFKA_SASL_MECHANISM") or None,
-    "sasl_plain_username": os.getenv("KAFKA_SASL_PLAIN_USERNAME") or None,
-    "sasl_plain_password": os.getenv("KAFKA_SASL_PLAIN_PASSWORD") or None,
-}
+from streaming_worker import CLUSTER, SERVERS, set_up_logging
+
 HEADER = ("partition", "committed", "end", "lag")
 ANSWER_MS = 8_000  # how long to wait for what the group has committed
-
-shown = set()  # messages of kafka-python
 
 
 def rows(topic, group):
@@ -37,8 +26,6 @@ def rows(topic, group):
     consumer = KafkaConsumer(
         **CLUSTER,
         group_id=group,
-        # Two seconds, the default, are too few if another broker in the list is silent.
-        api_version_auto_timeout_ms=5_000,
         # The limit of the other answers, by default five minutes. It must be more than
         # the session timeout, ten seconds.
         request_timeout_ms=11_000,
@@ -66,13 +53,6 @@ def rows(topic, group):
     return found
 
 
-def once(record):
-    """Log filter: kafka-python tries again, and says the same each time."""
-    is_new = record.msg not in shown
-    shown.add(record.msg)
-    return is_new
-
-
 def main():
     """Print the table. Exit status: 0 printed, 1 failed, 2 bad flag."""
     parser = argparse.ArgumentParser(
@@ -81,13 +61,11 @@ def main():
     parser.add_argument("--topic", default="user_signups", help="what the group reads")
     parser.add_argument("--group", default="group1", help="the workers' group")
     args = parser.parse_args()
-    logging.basicConfig()
-    logging.getLogger().handlers[0].addFilter(once)
+    set_up_logging()
     try:
         found = rows(args.topic, args.group)
     except Exception as error:  # A wrong variable may raise anything.
-        address = CLUSTER["bootstrap_servers"]
-        problem = f"cannot read the lag of {args.topic} at {address}"
+        problem = f"cannot read the lag of {args.topic} at {SERVERS}"
         sys.exit(f"error: {problem}: {error!r}")
     for row in [HEADER, *found]:
         print("{:<10} {:<10} {:<7} {}".format(*row))

@@ -1,13 +1,16 @@
-"""The scripts as a reader sees them: plain lines, and the same words for one thing."""
+"""What the scripts say: the same words for one thing, and kafka-python's defaults."""
 
 import ast
 import collections
+import re
 
+import pytest
+from kafka import KafkaConsumer, KafkaProducer
 from readme import source
-from script import SCRIPTS
+from script import PRODUCER, SCRIPTS
 
 DIFFERENT = {"main", "read_flags", "connect", "consume", "receive"}  # their own work
-NODES = 13  # of the syntax tree, that a line may have and still be read only once
+UNITS = {"ms": 1, "s": 1_000, "minutes": 60_000, "MB": 1_000_000}
 
 
 def definitions(script):
@@ -32,12 +35,29 @@ def test_what_stands_in_several_scripts_is_the_same_word_for_word():
     assert differing <= DIFFERENT
 
 
-def test_no_line_asks_for_a_second_look(any_script):
-    text, nodes = source(any_script), collections.Counter()
-    for node in ast.walk(ast.parse(text)):
-        if hasattr(node, "lineno"):
-            nodes[node.lineno] += 1
-    lines = [line for line in text.splitlines() if line.strip()]
-    assert max(map(len, lines)) <= 88
-    assert sum(nodes.values()) / len(lines) < 4.3
-    assert len([n for n in nodes.values() if n > NODES]) <= 2
+def client_of(script):
+    return KafkaProducer if script == PRODUCER else KafkaConsumer
+
+
+def test_no_setting_repeats_a_default_of_kafka_python(any_script):
+    settings = {
+        setting.arg: ast.unparse(setting.value)
+        for node in ast.walk(ast.parse(definitions(any_script)["connect"]))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) == client_of(any_script).__name__
+        for setting in node.keywords
+        if setting.arg not in (None, "group_id")
+    }
+    assert settings
+    defaults = client_of(any_script).DEFAULT_CONFIG
+    repeated = [n for n, value in settings.items() if eval(value) == defaults[n]]
+    assert repeated == []
+
+
+def test_a_default_that_a_comment_names_is_that_of_kafka_python(any_script):
+    comment = r'# .*\b(\d+) (ms|s|minutes|MB)\b.*\n +"?(\w+)"?[=:]'
+    named = re.findall(comment, source(any_script))
+    assert len(named) >= 3
+    for number, unit, setting in named:
+        default = client_of(any_script).DEFAULT_CONFIG[setting]
+        assert int(number) * UNITS[unit] == pytest.approx(default, rel=0.05), setting

@@ -88,6 +88,15 @@ def test_work_that_raises_stops_the_worker_and_is_not_committed(
     assert complete(worker_script).finished == users(0, 1, 2)
 
 
+def test_work_that_ends_the_worker_has_failed(start, signups, complete, worker_script):
+    """With status 0, nobody would start the worker again."""
+    signups.publish(*users(0, 1, 2))
+    options = {"altered": "work_raises", "env": {"EXITS_AT": "updating"}}
+    start(worker_script, *quick(worker_script), **options).failed("sys.exit()")
+    assert signups.committed() == 0
+    assert complete(worker_script).finished == users(0, 1, 2)
+
+
 def test_work_that_raises_takes_nothing_back_from_those_before_it(start, signups):
     """At full speed, several users share a commit."""
     signups.publish(*users(*range(10)))

@@ -100,30 +100,40 @@ def test_the_producer_delivers_everything_across_an_outage(start, signups, own_b
     assert producer.published == users(*range(100)) == signups.log()
 
 
-@pytest.mark.slow
+BY_ITSELF, STOPPED = 80, 10  # seconds until the end of the producer
+
+
 @pytest.mark.parametrize(
-    ("flags", "is_stopped"),
+    ("delay", "fate", "seconds"),
     [
-        pytest.param(["--delay", 0.01], True, id="stopped"),
-        pytest.param(["--delay", 0.01], False, id="by itself"),
-        pytest.param(["--delay", 0], False, id="by itself at full speed"),
+        pytest.param(0.01, "kill", STOPPED, id="stopped, the broker is killed"),
+        pytest.param(0.01, "freeze", STOPPED, id="stopped, the broker is frozen"),
+        pytest.param(0, "freeze", STOPPED, id="stopped at full speed"),
+        pytest.param(0.01, "kill", BY_ITSELF, id="by itself", marks=pytest.mark.slow),
+        pytest.param(0, "kill", BY_ITSELF, id="at full speed", marks=pytest.mark.slow),
     ],
 )
 def test_without_a_broker_the_producer_names_all_who_are_not_acknowledged(
-    start, signups, own_broker, flags, is_stopped
+    start, signups, own_broker, delay, fate, seconds
 ):
-    producer = start(PRODUCER, "--count", 10_000_000, *flags)
+    """It waits for a minute or, after a signal, for five seconds."""
+    producer = start(PRODUCER, "--count", 10_000_000, "--delay", delay)
     producer.wait_for("Published message", times=20)
-    own_broker.kill()
-    if is_stopped:
+    own_broker.kill() if fate == "kill" else own_broker.freeze()
+    if seconds == STOPPED:
+        producer.wait_for_silence(1)
         producer.send(signal.SIGINT, signal.SIGINT)
-    producer.failed("error: not acknowledged (KafkaTimeoutError): ", seconds=80)
+    producer.failed("error: not acknowledged (KafkaTimeoutError): ", seconds=seconds)
+    own_broker.kill()
     own_broker.start()
     published, named = producer.published, producer.unacknowledged
     assert named
     assert sorted(published + named) == sorted(users(*range(len(published + named))))
     assert {*published} <= {*signups.log()}
     assert f"Published {len(published)} of 10000000 messages" in producer.out[-1]
+    [first] = users(len(published + named))
+    rest = 10_000_000 - len(published + named)
+    assert producer.err[-1].endswith(f"; not sent: the last {rest}, from {first} on\n")
 
 
 @pytest.mark.slow

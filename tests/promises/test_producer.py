@@ -1,10 +1,8 @@
 """The producer says what the log holds. And what if its topic goes away?"""
 
-import time
-
 import pytest
 from people import users
-from script import PRODUCER, STOPS, quick, wait_until
+from script import PRODUCER, STOPS, quick
 from way import Way
 
 
@@ -58,8 +56,7 @@ def test_published_is_said_once_the_broker_has_it(start, own_broker, own_signups
     producer = start(PRODUCER, "--count", 9_999, "--delay", 0.02, signups=own_signups)
     producer.wait_for("Published message", times=20)
     own_broker.freeze()
-    is_silent = lambda: time.monotonic() - producer.timeline[-1][0] > 2  # noqa: E731
-    wait_until(is_silent, "a producer that waits for the broker")
+    producer.wait_for_silence(2)
     producer.kill()
     own_broker.kill()
     own_broker.start()

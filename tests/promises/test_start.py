@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from broker import free_port
 from confluent_kafka import Consumer
 from people import users
 from script import BATCH, PRODUCER, ROOT, SCRIPTS, STOPS, STREAMING, Script, quick
@@ -79,6 +80,27 @@ def test_an_address_that_leads_nowhere_is_named(addresses, address, cause):
     refused(*lost, words=[address])
     for script in lost:
         assert cause in "".join(script.err), script
+
+
+def test_each_server_that_refuses_is_named(nowhere, any_script):
+    bootstrap = f"{nowhere},localhost:{free_port()}"
+    lost = Script(any_script, bootstrap=bootstrap)
+    refused(lost, words=[bootstrap])
+    for address in bootstrap.split(","):
+        refusal = rf"host={address} .*: Closing connection. .* ECONNREFUSED"
+        assert re.search(refusal, "".join(lost.err)), lost
+
+
+def test_a_mistake_in_a_setting_of_ones_own_is_named(start_changed, worker_script):
+    wrong = start_changed(worker_script, "group_id=", "fetch_min=1, group_id=")
+    refused(wrong, words=["fetch_min"])
+
+
+def test_a_mistake_in_a_listener_of_ones_own_is_shown(start_changed, worker_script):
+    mistake = "self.known_partitions = partitons"
+    wrong = start_changed(worker_script, mistake.replace("tons", "tions"), mistake)
+    wrong.wait_for_error("NameError: name 'partitons' is not defined")
+    wrong.stop()
 
 
 @pytest.mark.parametrize("dead", ["nowhere", "mute"])

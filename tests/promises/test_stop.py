@@ -1,6 +1,7 @@
 """A graceful stop loses nobody and emails nobody twice."""
 
 import shutil
+import signal
 import subprocess
 
 import psutil
@@ -35,6 +36,22 @@ def test_the_first_process_of_a_container_stops(start, signups, any_script):
     [process] = psutil.Process(script.process.pid).children()
     process.terminate()
     assert script.ended(seconds=10) == 0
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="needs SIGHUP")
+def test_nohup_keeps_a_script_running(start, signups, any_script):
+    """Python gives us a SIGHUP that is ignored, and it stays so."""
+    flags = ["--count", 30] if any_script == PRODUCER else quick(any_script)
+    ignore = lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)  # noqa: E731
+    script = start(any_script, *flags, preexec_fn=ignore)
+    script.wait_for("Published message" if any_script == PRODUCER else "waiting for")
+    script.send(signal.SIGHUP)
+    if any_script == PRODUCER:
+        assert script.ended() == 0 and signups.log() == users(*range(30))
+    else:
+        signups.publish(*users(0))
+        script.wait_for("finished processing")
+        script.stop()
 
 
 def test_streaming_finishes_the_message_in_hand_and_begins_no_other(start, signups):
@@ -81,6 +98,22 @@ def test_batch_finishes_the_batch_in_hand_once(start, signups):
     worker.stop(*STOPS[:1] * 6)
     assert worker.finished == worker.begun == users(*range(20))
     assert signups.lag() == 0
+
+
+@pytest.mark.parametrize("signups", [3], indirect=True, ids=["three partitions"])
+@pytest.mark.parametrize("moment", ["flushing", "sending email", "updating status"])
+def test_batch_begins_no_other_batch_after_a_signal(start, signups, complete, moment):
+    """Although more users wait, in each of the partitions."""
+    everybody = users(*range(60))
+    for partition in range(3):
+        signups.publish(*everybody[partition::3], partition=partition)
+    flags = ["--interval", 600, "--max-batch-size", 5, "--work-seconds", 0.3]
+    worker = start(BATCH, *flags)
+    worker.wait_for(moment, times=2)
+    worker.stop()
+    assert worker.count("flushing 5 users: the buffer is full") == 2
+    assert worker.count("received a message") == len(worker.begun) == 10
+    assert_each_once(everybody, worker, complete(STREAMING))
 
 
 def test_batch_flushes_a_full_buffer_at_once_and_keeps_it_bounded(start, signups):

@@ -118,6 +118,11 @@ class Script:
         """Wait for lines of the standard error."""
         self.wait_for(text, times, lines=self.err)
 
+    def wait_for_silence(self, seconds):
+        """Wait until the script has printed nothing for so long."""
+        is_silent = lambda: time.monotonic() - self.timeline[-1][0] > seconds  # noqa: E731
+        wait_until(is_silent, f"{seconds} s of silence of {self.name}")
+
     def send(self, *signals):
         """Send these signals, one after the other."""
         for number in signals:
@@ -179,7 +184,7 @@ class Script:
     @property
     def unacknowledged(self):
         """The users whom the producer called not acknowledged, in order."""
-        return emails("not acknowledged (", self.err)
+        return emails("not acknowledged (", [s.partition(";")[0] for s in self.err])
 
     @property
     def problems(self):
