@@ -7,6 +7,10 @@ twice, and the group has nothing left to do.
 
 It starts a Kafka of its own. If KAFKA_BOOTSTRAP_SERVERS names a broker, it uses that
 one instead, and removes its topic at the end.
+
+bash tests/demo.sh usual lets the programs of tests/usual/ and these scripts meet the
+same trouble, always on a broker of its own, and counts the damage. Its exit status is 0
+if every usual program did some, and none of ours did.
 """
 
 import os
@@ -14,16 +18,20 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
+from multiprocessing.pool import ThreadPool
 
 import psutil
 from broker import Broker, BrokerError  # lets us import from support/, too
 from confluent_kafka import KafkaException
 from people import tally, users
+from scenes import SCENES
 from script import BATCH, PRODUCER, STOPS, STREAMING, Script
 from signups import SignUps
 
 USERS = users(*range(10))
+starting = threading.Lock()  # held for ever in the end: nothing more is started
 PROMISE = "10 of 10 users emailed, none twice, lag 0"
 
 
@@ -88,6 +96,45 @@ def play(signups):
     return verdict([streaming, batch], ends, signups.log(), signups.lag())
 
 
+def launch(script, *flags, signups, **options):
+    """Start a script on the topic of a scene."""
+    place = ["--topic", signups.topic]
+    if "producer" not in script:
+        place += ["--group", signups.group]
+    with starting:
+        options = {"bootstrap": signups.bootstrap, **options}
+        return Script(script, *place, *flags, **options)
+
+
+def compare(scene, bootstrap):
+    """Play a scene. Return the damage that the usual program did, and ours."""
+    topics = [SignUps(bootstrap, scene.partitions) for _ in range(2)]
+    return scene.play(topics, launch)
+
+
+def play_usual(bootstrap):
+    """Play all scenes at once. Return the verdict, and whether it is as expected."""
+    say("the usual way and these scripts, side by side, in half a minute")
+    rows, is_expected = [], True
+    pool = ThreadPool(len(SCENES))  # its threads do not keep the demo from ending
+    results = [pool.apply_async(compare, (scene, bootstrap)) for scene in SCENES]
+    for scene, result in zip(SCENES, results):
+        usual, ours = result.get()
+        is_expected &= bool(usual) and {*ours} <= scene.allowed()
+        words = [describe(usual), describe(ours)]
+        say(f"{scene.title}: tests/usual/{scene.usual}.py")
+        say(f"    {scene.why}".replace("\n", " "))
+        rows.append("{:<53} | {:<16} | {}".format(scene.title, *words))
+    head = "{:<53} | {:<16} | {}".format("", "the usual way", "here")
+    return "\n".join([head, *rows]), is_expected
+
+
+def describe(damage):
+    """Return the damage in words."""
+    words = [f"{number} {what}" for what, number in damage.items()]
+    return ", ".join(words) or "none"
+
+
 def verdict(workers, ends, held, lag):
     """Say in one line who was emailed, and anything that is not as promised."""
     emailed, finished = tally(*workers)
@@ -105,6 +152,7 @@ def verdict(workers, ends, held, lag):
 def clean_up(data, signups):
     """End every process that we started. Remove our broker's data, or our topic."""
     ignore_stops()
+    starting.acquire()
     children = psutil.Process().children()
     for child in children:
         # On a broker that is not ours, the workers have to leave their group.
@@ -122,24 +170,33 @@ def clean_up(data, signups):
 
 def main():
     """Run the demo. Exit status: 0 as promised, 1 if not, 128 + number for a signal."""
+    if sys.argv[1:] not in ([], ["usual"]):
+        print("error: the only argument is: usual", file=sys.stderr)
+        return 2
+    is_usual = bool(sys.argv[1:])
     for number in STOPS:
         signal.signal(number, interrupt)
     bootstrap, data, signups = os.environ.get("KAFKA_BOOTSTRAP_SERVERS"), None, None
     try:
-        if not bootstrap:
+        if is_usual or not bootstrap:
             data = tempfile.mkdtemp(prefix="demo-")
             say("starting Apache Kafka")
             broker = Broker(data)
             broker.start()
             bootstrap = broker.address
-        signups = SignUps(bootstrap, partitions=0)
-        result = play(signups)
+        if is_usual:
+            result, is_expected = play_usual(bootstrap)
+        else:
+            signups = SignUps(bootstrap, partitions=0)
+            result = play(signups)
+            is_expected = result == PROMISE
     except (AssertionError, BrokerError, KafkaException, OSError) as error:
-        result = f"failed: {error}"
+        result, is_expected = f"failed: {error}", False
     finally:
         clean_up(data, signups)
-    say(result)
-    return 0 if result == PROMISE else 1
+    for line in result.splitlines():
+        say(line)
+    return 0 if is_expected else 1
 
 
 if __name__ == "__main__":

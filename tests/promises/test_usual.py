@@ -6,7 +6,7 @@ from signups import SignUps
 
 
 @pytest.fixture
-def topics(bootstrap, scene):
+def topics(of_ours, bootstrap, scene):
     """A topic for the usual program, and one for ours."""
     pair = [SignUps(bootstrap, scene.partitions) for _ in range(2)]
     yield pair

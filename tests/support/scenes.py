@@ -9,11 +9,13 @@ import contextlib
 import dataclasses
 import functools
 import signal
+from multiprocessing.pool import ThreadPool
 
 from people import tally, users
 from script import BATCH, PRODUCER, ROOT, STREAMING, quick, wait_until
+from way import Way
 
-FULL = ["--interval", 10, "--max-batch-size", 12]
+FULL = ["--interval", 4, "--max-batch-size", 12]
 
 
 @dataclasses.dataclass
@@ -30,16 +32,14 @@ class Scene:
     is_committed: bool = False  # nor before the usual program has committed them all
     people: int = 12
     partitions: int = 1
+    distance: float = 0  # seconds that each message is on its way to the broker
 
     def play(self, topics, start):
         """Play it on two topics. Return the damage: the usual way's, and ours."""
         names = [f"tests/usual/{self.usual}.py", self.ours]
         sides = [Side(self, *pair, start) for pair in zip(names, topics)]
-        for side in sides:
-            side.begin()
-        for side in sides:
-            side.go_on()
-        return [side.damage() for side in sides]
+        with ThreadPool(2) as pool:
+            return pool.map(Side.play, sides)
 
     @property
     def why(self):
@@ -61,12 +61,19 @@ class Side:
         self.is_producer = scene.ours == PRODUCER
         self.expected = users(*range(scene.people))
 
+    def play(self):
+        """Play the scene, and return the damage."""
+        self.begin()
+        self.go_on()
+        return self.damage()
+
     def begin(self):
         """Start the program, and at the moment let come what comes."""
         scene, count = self.scene, self.scene.partitions
         for partition in range(0 if self.is_producer else count):
             self.signups.publish(*self.expected[partition::count], partition=partition)
-        self.first = self.start(self.script, *scene.flags)
+        way = Way(self.signups.bootstrap, scene.distance).bootstrap
+        self.first = self.start(self.script, *scene.flags, bootstrap=way)
         self.first.wait_for(scene.line, scene.times)
         if scene.is_committed and self.script != scene.ours:
             self.signups.wait_until_done()
@@ -87,7 +94,7 @@ class Side:
         """Let the next worker go on until those who sign up last are done."""
         if self.scene.signal:
             self.start_next()
-        last = users(*range(1000, 1000 + self.scene.partitions))
+        last = users(*range(9000, 9000 + self.scene.partitions))
         for partition, user in enumerate(last):
             self.signups.publish(user, partition=partition)
         self.workers = [self.next] if self.is_producer else [self.first, self.next]
@@ -160,18 +167,19 @@ SCENES = [
         "a second worker joins in the middle of a batch of 12",
         "polls_during_work",
         BATCH,
-        [*FULL, "--work-seconds", 5],
+        [*FULL, "--work-seconds", 4],
         line="sending email",
         times=1,
         partitions=2,
     ),
     Scene(
-        "the producer's program ends",
+        "a producer ends, 0.1 s away from its broker",
         "impatient_producer",
         PRODUCER,
-        ["--count", 200, "--delay", 0],
+        ["--count", 5000, "--delay", 0],
         line="Published message",
-        times=200,
-        people=200,
+        times=5000,
+        people=5000,
+        distance=0.1,
     ),
 ]
