@@ -360,8 +360,9 @@ def main():
     thread.start()
     try:
         consume(consumer, thread, args.interval, args.work_seconds)
-    except SystemExit as end:  # only the work ends without a text
-        sys.exit(end.code or "error: the work called sys.exit()")
+    except SystemExit as end:
+        is_ours = isinstance(end.code, str)
+        sys.exit(end.code if is_ours else "error: the work called sys.exit()")
     finally:
         shut_down()  # so that the consumer thread ends, too
         with client_lock, contextlib.suppress(Exception):  # the work is committed

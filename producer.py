@@ -118,10 +118,9 @@ def create_topic(topic, partitions):
         if topic in retry(admin.list_topics):
             say(f"Topic {topic} is already created")
             return
-        replicas = -1  # as many as the broker makes by default
-        # Somebody else may have created it since we asked.
-        with contextlib.suppress(errors.TopicAlreadyExistsError):
-            retry(admin.create_topics, [NewTopic(topic, partitions, replicas)])
+        new_topic = NewTopic(topic, partitions, -1)  # the broker's number of replicas
+        with contextlib.suppress(errors.TopicAlreadyExistsError):  # since we asked
+            retry(admin.create_topics, [new_topic])
 
 
 def retry(call, *arguments):
@@ -237,10 +236,12 @@ def main():
         producer = connect()
         create_topic(args.topic, args.partitions)
     except Exception as error:
+        logging.disable()  # our line is the last one
         sys.exit(f"error: cannot publish to {SERVERS}: {error!r}")
     published = publish(producer, args.topic, args.count, args.delay)
     with contextlib.suppress(errors.KafkaTimeoutError):
         producer.close(timeout=0)
+    logging.disable()  # our line is the last one
     handle_signals(signal.SIG_IGN)  # Python takes our handler away when it ends
     say(f"Published {published} of {args.count} messages to topic {args.topic}")
     if failures:
@@ -248,8 +249,8 @@ def main():
         problem = f"error: not acknowledged ({reason}): {', '.join(failures)}"
         tried = published + len(failures)
         if tried < args.count:
-            rest = args.count - tried
-            problem += f"; not sent: the last {rest}, from user{tried}@gmail.com on"
+            rest = f"the last {args.count - tried}, from user{tried}@gmail.com on"
+            problem += f"; not sent: {rest}"
         sys.exit(problem)
 
 

@@ -297,8 +297,9 @@ def main():
     except Exception:  # the work failed: show it now, the commit below may have to wait
         traceback.print_exc()
         sys.exit(1)
-    except SystemExit as end:  # only the work ends without a text
-        sys.exit(end.code or "error: the work called sys.exit()")
+    except SystemExit as end:
+        is_ours = isinstance(end.code, str)
+        sys.exit(end.code if is_ours else "error: the work called sys.exit()")
     finally:
         shut_down()  # so that the last commit does not wait for ever
         commit(consumer)
