@@ -124,7 +124,7 @@ def play_usual(bootstrap):
         words = [describe(usual), describe(ours)]
         say(f"{scene.title}: tests/usual/{scene.usual}.py")
         for line in scene.why:
-            say(f"    {line}")
+            say(f"    {line.strip()}")
         rows.append("{:<53} | {:<16} | {}".format(scene.title, *words))
     head = "{:<53} | {:<16} | {}".format("", "the usual way", "here")
     return "\n".join([head, *rows]), is_expected
