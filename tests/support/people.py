@@ -3,6 +3,9 @@
 import ast
 import collections
 import re
+import threading
+
+parsing = threading.Lock()  # in Python 3.11, two threads at once are a SystemError
 
 
 def users(*numbers):
@@ -19,7 +22,8 @@ def emails(text, lines):
 def parse_emails(line):
     """Return the emails in a line: a list of them, or those between its words."""
     if found := re.search(r"\[.*\]", line):
-        return ast.literal_eval(found[0])
+        with parsing:
+            return ast.literal_eval(found[0])
     return [word.rstrip(",") for word in line.split() if "@" in word]
 
 
