@@ -10,7 +10,8 @@ from typing import NamedTuple
 
 import psutil
 from confluent_kafka import Producer
-from script import environment
+from people import users
+from script import Script, environment
 from signups import SignUps
 
 PEERS = pathlib.Path(__file__).parent / "peers.py"
@@ -114,6 +115,33 @@ class Bench:
                 report(f"{title}, round {number + 1} of {self.rounds}: {client}, {job}")
                 runs[client, job].append(self.watch(client, job))
         return runs
+
+    def waits(self, client, records):
+        """Return how many seconds a second worker waits for its partition, each round.
+
+        The first worker takes 0.05 s for each user. So many `records` are in its hands.
+        """
+        signups, seconds = SignUps(self.bootstrap, partitions=2), []
+        for partition in range(2):
+            signups.publish(*users(*range(4_000)), partition=partition)
+        script = self.checkouts[client][1] / SCRIPTS["shared"]
+        flags = ["--topic", signups.topic, "--work-seconds", 0.025, "--group"]
+        for number in range(self.rounds):
+            report(f"a second worker, round {number + 1} of {self.rounds}: {client}")
+            place = [*flags, f"{signups.group}-{number}"]
+            pair = [Script(script, *place, bootstrap=self.bootstrap)]
+            try:
+                pair[0].wait_for("sending email")
+                time.sleep(random.uniform(0, records * 0.05))  # anywhere in its poll
+                pair.append(Script(script, *place, bootstrap=self.bootstrap))
+                pair[1].wait_for("partitions: [")
+            finally:
+                for worker in pair:
+                    worker.kill()
+            at = {line.split()[0]: moment for moment, line in pair[1].timeline}
+            seconds.append(at["partitions:"] - at["waiting"])
+        signups.close()
+        return seconds
 
     def idle(self, client, job):
         """Return the CPU (%) and the MB of an idle worker, and the seconds of 20 stops.

@@ -55,8 +55,8 @@ class Pace:
         return True
 
 
-def kafka_python(job, topic, group, pace):
-    """The client of the scripts."""
+def kafka_python(job, topic, group, pace, **settings):
+    """The client of the scripts. All that the job does not need is its default."""
     from kafka import KafkaConsumer
 
     consumer = KafkaConsumer(
@@ -66,10 +66,10 @@ def kafka_python(job, topic, group, pace):
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         receive_message_max_bytes=100_000_000,  # 2.3 refuses more than 1 MB
-        max_poll_records=BATCH if job == "batch" else 1,
+        **settings,
     )
     while job == "batch":
-        polled = consumer.poll(timeout_ms=200, max_records=BATCH)
+        polled = consumer.poll(timeout_ms=200)  # up to 500, its max_poll_records
         for messages in polled.values():
             handle_all([message.value for message in messages])
             consumer.commit()
@@ -77,6 +77,11 @@ def kafka_python(job, topic, group, pace):
         handle(message.value)
         if pace.is_due(message.offset):
             consumer.commit()
+
+
+def one_record(*job):
+    """The same with one record a poll, as streaming_worker.py has it."""
+    kafka_python(*job, max_poll_records=1)
 
 
 def publish(topic, count):
@@ -193,6 +198,7 @@ def arroyo(job, topic, group, pace):
 
 CLIENTS = {
     "kafka-python": kafka_python,
+    "kafka-python, one record a poll": one_record,
     "confluent-kafka": confluent_kafka,
     "aiokafka": aiokafka,
     "faststream": faststream,
