@@ -148,6 +148,8 @@ def connect():
         enable_idempotence=True,
         # By default, kafka-python waits 2 minutes for a broker that is away.
         delivery_timeout_ms=60_000,
+        # By default, send() waits 60 s for the leader of a partition, deaf to Ctrl+C.
+        max_block_ms=8_000,
     )
 
 
