@@ -92,21 +92,10 @@ def test_batch_flushes_its_buffer(start, signups, number):
 
 
 @pytest.mark.parametrize("signups", [3], indirect=True, ids=["three partitions"])
-@pytest.mark.parametrize("moment", ["flushing", "sending", "updating"])
-def test_batch_finishes_the_batch_in_hand_and_begins_no_other(start, signups, moment):
-    for partition in range(3):
-        signups.publish(*users(*range(partition, 60, 3)), partition=partition)
-    worker = start(BATCH, "--max-batch-size", 10, "--work-seconds", 0.2)
-    worker.wait_for(moment, times=2)
-    worker.stop(*STOPS[:1] * 6)
-    assert worker.count("flushing") == 2
-    assert worker.finished == worker.begun and len(worker.begun) == 20
-    assert signups.committed() == 20
-
-
-@pytest.mark.parametrize("signups", [3], indirect=True, ids=["three partitions"])
 @pytest.mark.parametrize("moment", ["flushing", "sending email", "updating status"])
-def test_batch_begins_no_other_batch_after_a_signal(start, signups, complete, moment):
+def test_batch_finishes_the_batch_in_hand_and_begins_no_other(
+    start, signups, complete, moment
+):
     """Although more users wait, in each of the partitions."""
     everybody = users(*range(60))
     for partition in range(3):
@@ -114,7 +103,7 @@ def test_batch_begins_no_other_batch_after_a_signal(start, signups, complete, mo
     flags = ["--interval", 600, "--max-batch-size", 5, "--work-seconds", 0.3]
     worker = start(BATCH, *flags)
     worker.wait_for(moment, times=2)
-    worker.stop()
+    worker.stop(*STOPS[:1] * 6)
     assert worker.count("flushing 5 users: the buffer is full") == 2
     assert worker.count("received a message") == len(worker.begun) == 10
     assert_each_once(everybody, worker, complete(STREAMING))

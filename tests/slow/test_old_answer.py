@@ -20,6 +20,8 @@ def test_an_old_answer_about_offsets_does_not_count(
     signups.wait_for_members(1)
     with signups.other_member("range"):
         worker.wait_for("partitions: [0]\n")
+        signups.publish(*users(38), partition=0)
+        worker.wait_for("finished processing")  # it has the metadata by then
         signups.add_partitions(4)
     worker.wait_for("partitions: [0, 1, 2, 3]")
     for partition in (0, 1):
@@ -34,4 +36,4 @@ def test_an_old_answer_about_offsets_does_not_count(
             worker.wait_for(user, times=2)
         signups.wait_until_done()
         worker.stop()
-    assert_each_once(users(*range(38)), worker)
+    assert_each_once(users(*range(39)), worker)
