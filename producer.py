@@ -205,9 +205,7 @@ def read_flags():
     )
     parser.add_argument("--topic", default="user_signups", help="topic to publish to")
     parser.add_argument("--count", type=int, default=10, help="number of users")
-    parser.add_argument(
-        "--delay", type=float, default=0.1, help="seconds between two users"
-    )
+    parser.add_argument("--delay", type=float, default=0.1, help="pause, in seconds")
     parser.add_argument(
         "--partitions", type=int, default=1, help="partitions of a new topic"
     )
