@@ -1,4 +1,4 @@
-"""The parts of README.md: its tests read them, and its picture is made from one."""
+"""The parts of README.md, for its tests."""
 
 import re
 

@@ -176,13 +176,13 @@ SCENES = [
         partitions=2,
     ),
     Scene(
-        "a producer ends, 0.1 s away from its broker",
+        "a producer ends, far away from its broker",
         "impatient_producer",
         PRODUCER,
         ["--count", 4000, "--delay", 0],
         line="Published message",
         times=4000,
         people=4000,
-        distance=0.1,
+        distance=0.4,
     ),
 ]

@@ -30,14 +30,14 @@ def shape(line):
 
 
 class Terminal:
-    """A pseudo-terminal that runs bash, or a `command` that runs it."""
+    """A pseudo-terminal that runs bash."""
 
-    def __init__(self, cwd, env, command=SHELL, size=(24, 200)):
+    def __init__(self, cwd, env):
         self.shell = pexpect.spawn(
-            command,
+            SHELL,
             cwd=str(cwd),
             env={**env, "PS1": PROMPT, "TERM": "xterm-256color"},
-            dimensions=size,
+            dimensions=(24, 200),
             encoding="utf-8",
             timeout=LIMIT,
         )
@@ -60,11 +60,11 @@ class Terminal:
         line = KEYS.sub("", self.shell.before).replace(" (core dumped)", "")
         return PROMPT if found == 1 else line
 
-    def play(self, transcript, pace=0, pause=0):
+    def play(self, transcript, pause=0):
         """Do what the transcript says. Fail if the terminal shows anything else.
 
-        Type what follows `$ `, one key every `pace` seconds, and press ^C and ^\\.
-        Read for `pause` seconds before, and before a key when nothing more appears.
+        Type what follows `$ `, and press ^C and ^\\. Read for `pause` seconds before,
+        and before a key when nothing more appears.
         """
         time.sleep(pause)
         is_skipping = False
@@ -84,9 +84,7 @@ class Terminal:
             if line.startswith(PROMPT):
                 self.expect(PROMPT)
                 line = line[len(PROMPT) :]
-                for key in line + "\n":
-                    time.sleep(pace)
-                    self.shell.send(key)
+                self.shell.send(line + "\n")
             self.expect(KEYS.sub("", line), is_skipping)
             is_skipping = False
 
