@@ -19,7 +19,7 @@ from script import ROOT, STREAMING, Script
 from signups import SignUps
 
 USUAL = "tests/usual/no_handler.py"
-COLUMN, LINE = 520, 22  # pixels
+COLUMN, LINE = 530, 22  # pixels
 PLAIN, DIM, BAD, GOOD = "#d6deeb", "#7f8c98", "#ff6b6b", "#7bd88f"
 TEXT = '<text x="{}" y="{}" fill="{}">{}</text>'
 
