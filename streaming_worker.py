@@ -91,7 +91,7 @@ def receive(consumer):
 def commit(consumer):
     """Commit after the work: a crash repeats it, but loses nobody.
 
-    A broker that is away is waited for, but after a signal only for 5 seconds.
+    It waits for a broker that is away, but after a signal only for 5 seconds.
     """
     while offsets:
         is_last_try = is_shutting_down  # a signal during this try allows one more
