@@ -298,7 +298,7 @@ def once_a_minute(record):
 
 
 def handle_signals(handler):
-    """Let `handler` have each signal to stop. One that nohup ignores stays ignored."""
+    """Handle each signal that asks to stop. What nohup ignores stays ignored."""
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
         number = getattr(signal, name, None)  # Windows has no SIGHUP
         if number and signal.getsignal(number) != signal.SIG_IGN:
