@@ -85,7 +85,8 @@ def test_an_example_is_what_the_terminals_show(script, with_own_work, own_broker
     for _ in range(2):
         assert Script(PRODUCER, bootstrap=own_broker.address).ended() == 0
     directory, port = with_own_work(script).parent, free_port()
-    env = {**environment(own_broker.address), "PATH": PATH, "PIP_QUIET": "1"}
+    silence = {"PIP_QUIET": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    env = {**environment(own_broker.address), "PATH": PATH, **silence}
     played = scenes(example(script))
     terminals = {name: Terminal(directory, env) for name, _ in played}
     try:
