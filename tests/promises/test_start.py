@@ -81,13 +81,15 @@ def test_an_address_that_leads_nowhere_is_named(addresses, address, cause):
         assert cause in "".join(script.err), script
 
 
-def test_each_server_that_refuses_is_named(nowhere, any_script):
-    bootstrap = f"{nowhere},localhost:{free_port()}"
+def test_each_server_that_refuses_is_named_with_its_reason(addresses, any_script):
+    """Two refuse for the same reason, one says nothing, one has no address."""
+    refusing = [addresses["nowhere"], f"localhost:{free_port()}"]
+    bootstrap = ",".join([*refusing, addresses["mute"], "nohost.invalid:9092"])
     lost = Script(any_script, bootstrap=bootstrap)
     refused(lost, words=[bootstrap])
-    for address in bootstrap.split(","):
-        refusal = rf"host={address} .*: Closing connection. .* ECONNREFUSED"
-        assert re.search(refusal, "".join(lost.err)), lost
+    reasons = [rf"host={address} .*: Closing .* ECONNREFUSED" for address in refusing]
+    for reason in [*reasons, "timed out", "DNS lookup failed for nohost.invalid"]:
+        assert re.search(reason, "".join(lost.err)), lost
 
 
 def test_a_mistake_in_a_setting_of_ones_own_is_named(start_changed, worker_script):
