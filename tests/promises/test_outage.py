@@ -106,9 +106,11 @@ BY_ITSELF, STOPPED = 80, 10  # seconds until the end of the producer
 @pytest.mark.parametrize(
     ("delay", "fate", "seconds"),
     [
-        pytest.param(0.01, "kill", STOPPED, id="stopped, the broker is killed"),
         pytest.param(0.01, "freeze", STOPPED, id="stopped, the broker is frozen"),
-        pytest.param(0, "freeze", STOPPED, id="stopped at full speed"),
+        pytest.param(0.01, "kill", STOPPED, id="stopped", marks=pytest.mark.slow),
+        pytest.param(
+            0, "freeze", STOPPED, id="stopped, at speed", marks=pytest.mark.slow
+        ),
         pytest.param(0.01, "kill", BY_ITSELF, id="by itself", marks=pytest.mark.slow),
         pytest.param(0, "kill", BY_ITSELF, id="at full speed", marks=pytest.mark.slow),
     ],
