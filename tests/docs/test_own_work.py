@@ -14,6 +14,7 @@ from script import (
     FAREWELL,
     PRODUCER,
     STREAMING,
+    WORKERS,
     Script,
     environment,
     wait_until,
@@ -75,9 +76,8 @@ def test_each_user_gets_one_real_email_however_often_the_worker_is_stopped(
         assert f"Message-ID: <welcome-{email}>" in text and f"To: {email}" in text
 
 
-@pytest.mark.parametrize(
-    "script", [STREAMING, pytest.param(BATCH, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("script", WORKERS)
 def test_an_example_is_what_the_terminals_show(script, with_own_work, own_broker):
     """Word for word, but for the port, after a producer that ran twice."""
     if script == BATCH:
