@@ -176,11 +176,11 @@ def once_a_minute(record):
     """Log filter: in an outage, kafka-python says the same 15 times a second."""
     if not record.name.startswith("kafka") or record.levelno < logging.WARNING:
         return True
-    if record.exc_info and isinstance(record.exc_info[1], (errors.KafkaError, OSError)):
+    error = record.exc_info and record.exc_info[1]
+    if isinstance(error, (errors.KafkaError, OSError)):
         record.exc_info = None  # only the traceback of a mistake tells more
     text = re.sub(r"[\d.]+ (ms|secs|attempts)", "", record.getMessage())
-    last_time = shown.get(text, 0)
-    if record.created < last_time + 60:
+    if record.created < shown.get(text, 0) + 60:
         return False
     shown[text] = record.created
     return True

@@ -4,17 +4,14 @@ import functools
 
 import pytest
 from people import assert_each_once, tally, users
-from readme import source
 from script import PRODUCER, STOPS, STREAMING, pace, quick
 
 
 @pytest.fixture
-def start_turned(start, tmp_path):
+def start_turned(start_changed):
     """Start a copy of the streaming worker that takes 20 records a poll."""
-    head, tail = source(STREAMING).split("max_poll_records=1,")
-    copy = tmp_path / STREAMING
-    copy.write_text(f"{head}max_poll_records=20,{tail}", encoding="utf-8")
-    return functools.partial(start, str(copy))
+    knob = "max_poll_records={},"
+    return functools.partial(start_changed, STREAMING, knob.format(1), knob.format(20))
 
 
 @pytest.mark.parametrize("work_seconds", [0, 0.005], ids=["quick work", "slow work"])
