@@ -164,11 +164,8 @@ def start(request):
 
     def start(script, *flags, signups=None, **options):
         signups = signups or request.getfixturevalue("signups")
-        place = ["--topic", signups.topic]
-        if "producer" not in script:
-            place += ["--group", signups.group]
         options = {"bootstrap": signups.bootstrap, **options}
-        scripts.append(Script(script, *place, *flags, **options))
+        scripts.append(Script(script, *signups.place(script), *flags, **options))
         return scripts[-1]
 
     yield start

@@ -73,8 +73,8 @@ class Actor(Script):
 
 def play(signups):
     """Play the story; return the verdict."""
-    bootstrap, topic = signups.bootstrap, ["--topic", signups.topic]
-    group = [*topic, "--group", signups.group]
+    bootstrap, group = signups.bootstrap, signups.place(STREAMING)
+    topic = signups.place(PRODUCER)
     producer = Actor(PRODUCER, *topic, "--count", len(USERS), bootstrap=bootstrap)
     producer.wait_for("Published message")
     streaming = Actor(STREAMING, *group, bootstrap=bootstrap)
@@ -98,12 +98,9 @@ def play(signups):
 
 def launch(script, *flags, signups, **options):
     """Start a script on the topic of a scene."""
-    place = ["--topic", signups.topic]
-    if "producer" not in script:
-        place += ["--group", signups.group]
     with starting:
         options = {"bootstrap": signups.bootstrap, **options}
-        return Script(script, *place, *flags, **options)
+        return Script(script, *signups.place(script), *flags, **options)
 
 
 def compare(scene, bootstrap):

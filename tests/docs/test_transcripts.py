@@ -82,7 +82,7 @@ def test_the_transcripts_are_what_the_terminals_show(desk):
 
 
 def test_the_picture_shows_the_transcript():
-    """If not, run tests/pictures/draw_usual.py again."""
+    """If not, run tests/draw_usual.py again."""
     picture = html.unescape(source(".github/ctrl-c.svg"))
     lines = [KEYS.sub("", line) for line in RECORDED.splitlines()[-4:]]
     assert [line for line in lines if line not in picture] == []

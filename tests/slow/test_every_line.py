@@ -63,8 +63,7 @@ class Run(Output):
         self.files = [directory / f"{starter.pid}.{name}" for name in ("out", "err")]
         for file in self.files:
             file.write_text("")
-        flags = ["--topic", signups.topic, *FLAGS[script]]
-        flags += ["--group", signups.group] if script != PRODUCER else []
+        flags = [*signups.place(script), *FLAGS[script]]
         request = json.dumps([flags, [*map(str, self.files)], place])
         starter.stdin.write(f"{request}\n".encode())
         process = int(starter.stdout.readline())

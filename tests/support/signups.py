@@ -53,6 +53,11 @@ class SignUps:
         if partitions:
             self.create(partitions)
 
+    def place(self, script):
+        """Return the flags that name the topic, and for a worker the group."""
+        place = ["--topic", self.topic]
+        return place if "producer" in script else [*place, "--group", self.group]
+
     def close(self):
         """Close the connections. The topic and the group stay."""
         for reader in self.readers.values():

@@ -1,6 +1,6 @@
 """Draws the README's picture: Ctrl+C in the usual way, and here, on a real broker.
 
-    python tests/pictures/draw_usual.py
+    python tests/draw_usual.py
 
 Both workers get the signal in the middle of user3. What they printed, and what the next
 worker printed then, is drawn side by side.
@@ -9,11 +9,9 @@ worker printed then, is drawn side by side.
 import html
 import pathlib
 import signal
-import sys
 import tempfile
 
-sys.path += [str(pathlib.Path(__file__).parents[1] / name) for name in ("", "support")]
-from broker import Broker
+from broker import Broker  # lets us import from support/, too
 from people import users
 from script import ROOT, STREAMING, Script
 from signups import SignUps
@@ -28,7 +26,7 @@ def play(script, bootstrap):
     """Return the lines of a worker that is stopped, and those of the next one."""
     signups = SignUps(bootstrap)
     signups.publish(*users(*range(6)))
-    flags = ["--topic", signups.topic, "--group", signups.group, "--work-seconds", 0.5]
+    flags = [*signups.place(script), "--work-seconds", 0.5]
     first = Script(script, *flags, bootstrap=bootstrap)
     first.wait_for(f"sending email to {users(3)[0]}")
     before = len(first.out)
