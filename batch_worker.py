@@ -142,7 +142,7 @@ def drop_buffer():
 def commit(consumer):
     """Commit after the work: a crash repeats it, but loses nobody.
 
-    It waits for a broker that is away, but after a signal only for 5 seconds.
+    It waits for a broker that is away, but after a signal for 10 seconds at most.
     """
     while offsets:
         is_last_try = is_shutting_down  # a signal during this try allows one more
@@ -169,7 +169,7 @@ def give_up(error):
     sys.exit(problem)
 
 
-# From here on: what every worker needs. It is the same in both.
+# From here on: what every worker needs. Most of it is the same in both.
 class Rebalance(ConsumerRebalanceListener):
     """What happens when the group shares its partitions out anew.
 
