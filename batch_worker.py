@@ -30,9 +30,9 @@ CLUSTER = {
     "ssl_cafile": os.getenv("KAFKA_SSL_CAFILE"),
     "ssl_certfile": os.getenv("KAFKA_SSL_CERTFILE"),
     "ssl_keyfile": os.getenv("KAFKA_SSL_KEYFILE"),
-    # Without a password, OpenSSL would ask for one at every connection.
+    # Otherwise, OpenSSL would ask the terminal for the password of a locked key.
     "ssl_password": os.getenv("KAFKA_SSL_PASSWORD", ""),
-    # One server in the list may never answer. The default of 2 s is too short then.
+    # A server that never answers takes half of this time. The default is 2 s.
     "api_version_auto_timeout_ms": 5_000,
     # A broker that returns is found at once. The default grows to 30 s.
     "reconnect_backoff_max_ms": 200,
@@ -40,8 +40,8 @@ CLUSTER = {
 
 is_shutting_down = False
 is_rebalancing = False
-emails = SimpleQueue()  # the buffer: a Queue can do more, for a tenth of the speed
-offsets = {}  # {partition: offset to commit} of what is in the buffer
+emails = SimpleQueue()  # the buffer; a Queue would cost a tenth of the speed
+offsets = {}  # {partition: offset to commit} of what is received and not committed yet
 is_full = threading.Event()
 client_lock = threading.Lock()  # held by the thread that uses the consumer
 client_errors = []  # why the consumer thread ended
@@ -116,7 +116,7 @@ def consume(consumer, thread, interval, work_seconds):
 
 
 def flush(consumer, why, work_seconds):
-    """Handle what is in the buffer. Meanwhile nobody polls, so no partition moves."""
+    """Handle the buffer. Meanwhile nobody polls, so no partition is given up."""
     with client_lock:
         users = drain()
         if users:
@@ -142,7 +142,7 @@ def drop_buffer():
 def commit(consumer):
     """Commit after the work: a crash repeats it, but loses nobody.
 
-    It waits for a broker that is away, but after a signal for 10 seconds at most.
+    It waits for a broker that is away, but after a signal only for one more try.
     """
     while offsets:
         is_last_try = is_shutting_down  # a signal during this try allows one more
@@ -249,7 +249,7 @@ def connect(topic, group):
         request_timeout_ms=30_000,
         # By default, work of more than 5 minutes is repeated for ever.
         max_poll_interval_ms=15 * 60_000,
-        # By default, added partitions are noticed after 5 minutes.
+        # By default, added partitions may go unnoticed for 5 minutes.
         metadata_max_age_ms=10_000,
         # By default, an answer of more than 1 MB is an error.
         receive_message_max_bytes=100_000_000,

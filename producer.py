@@ -27,16 +27,16 @@ CLUSTER = {
     "ssl_cafile": os.getenv("KAFKA_SSL_CAFILE"),
     "ssl_certfile": os.getenv("KAFKA_SSL_CERTFILE"),
     "ssl_keyfile": os.getenv("KAFKA_SSL_KEYFILE"),
-    # Without a password, OpenSSL would ask for one at every connection.
+    # Otherwise, OpenSSL would ask the terminal for the password of a locked key.
     "ssl_password": os.getenv("KAFKA_SSL_PASSWORD", ""),
-    # One server in the list may never answer. The default of 2 s is too short then.
+    # A server that never answers takes half of this time. The default is 2 s.
     "api_version_auto_timeout_ms": 5_000,
     # A broker that returns is found at once. The default grows to 30 s.
     "reconnect_backoff_max_ms": 200,
 }
 
 is_shutting_down = False
-sent = {}  # {email: future} of each message whose answer is still to come
+sent = {}  # {email: future} of each message that is to be confirmed
 failures = {}  # {email: error} of each message that was not confirmed
 shown = {}  # {what kafka-python says: when it was last shown}
 
@@ -147,7 +147,7 @@ def connect():
         enable_idempotence=True,
         # By default, kafka-python waits 2 minutes for a broker that is away.
         delivery_timeout_ms=60_000,
-        # By default, send() waits 60 s for the leader of a partition, deaf to Ctrl+C.
+        # By default, send() waits 60 s for the topic's metadata, deaf to Ctrl+C.
         max_block_ms=8_000,
     )
 
