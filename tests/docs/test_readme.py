@@ -99,9 +99,24 @@ def test_the_runs_of_the_sweep_are_as_many():
     assert f"more than {sum(PLACES.values()):,} runs" in PROSE
 
 
+def test_measured_figures_in_a_sentence_are_those_of_their_table():
+    rows = re.search(r"took (\S+) rows a second .*, and (\S+) in batches", PROSE)
+    users = re.search(r"handled (\S+) and (\S+) users a second", PROSE)
+    for number in [*rows.groups(), *users.groups()]:
+        assert f"| {number} |" in PROSE, number
+
+
 @pytest.mark.parametrize("script", SCRIPTS + TOOLS)
 def test_flags_in_commands_are_those_of_the_script(script):
     """With their values they follow its name, at once."""
     commands = re.findall(rf"python {script}((?: --\S+(?: \w+)?)*)", README)
     used = re.findall(r"--[\w-]+", "".join(commands))
     assert set(used) <= {*flags(script)}
+
+
+def test_the_files_in_commands_exist():
+    files = re.findall(
+        r"(?:bash|python|pip install -r) ([\w/-]+\.(?:py|sh|txt))", README
+    )
+    missing = {file for file in files if not (ROOT / file).exists()}
+    assert missing == {"skip.py"}  # the reader makes it
