@@ -14,7 +14,7 @@ class Way:
 
     def __init__(self, bootstrap, seconds=0, slow=None):
         self.target, self.seconds, self.changes = bootstrap.split(":")[1], seconds, []
-        self.slow = slow
+        self.slow, self.tasks = slow, []
         self.loop = asyncio.new_event_loop()
         server = self.loop.run_until_complete(
             asyncio.start_server(self.connect, "127.0.0.1", 0)
@@ -25,6 +25,8 @@ class Way:
         threading.Thread(target=self.loop.run_forever, daemon=True).start()
 
     async def connect(self, reader, writer):
+        # asyncio itself keeps weak references only, and would lose us in the middle.
+        self.tasks.append(asyncio.current_task())
         back, forth = await asyncio.open_connection("127.0.0.1", self.target)
         numbers = set()  # of the questions to the slow API
 
