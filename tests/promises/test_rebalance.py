@@ -119,6 +119,7 @@ def test_a_worker_that_stops_during_a_rebalance_leaves_its_buffer_to_the_group(
     buffering.wait_for("received a message")
     newcomer = start(STREAMING, *quick(STREAMING))
     buffering.wait_for("left to the group")
+    buffering.wait_for_error("because it is rebalancing")
     said = len(buffering.err)
     buffering.stop()
     assert buffering.begun == []
